@@ -867,6 +867,20 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Templates changed",
+                "How often are stored templates put and removed, and how often refused?",
+                "sum by (result) (rate(estafette_queueing_template_changes_total[5m]))",
+                "{{result}}",
+                "ops",
+            ),
+            Panel(
+                "Previews",
+                "How often is a mail looked at before it is sent (failed: it cannot be made for that recipient)?",
+                "sum by (result) (rate(estafette_queueing_previews_total[5m]))",
+                "{{result}}",
+                "ops",
+            ),
+            Panel(
                 "Mails handed over by SMTP",
                 "What is said to mails that programs hand over by SMTP (250: stored; 4xx: they bring it again)?",
                 "sum by (code) (rate(estafette_submission_mails_total[5m]))",

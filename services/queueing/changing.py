@@ -148,6 +148,7 @@ class Changing:
         chunk = await self._store.first_chunk(job)
         if chunk is not None and not chunk.slim:
             draft = replace(draft, tried=tried(chunk))
+        draft = await self._taking.with_template(tenant, draft)
         compiled = await self._compiler.compile(draft, Limits(), tenant)
         wanted = await self._aside.do(tenant, size, jobs.finish, draft, compiled)
         # Those of an open job are looked at when it is started.

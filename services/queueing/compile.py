@@ -1,6 +1,5 @@
 """What becomes of a job's content: compiled once, or refused with everything that is wrong with it."""
 
-import re
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
@@ -11,6 +10,7 @@ from services.queueing import (
     amp,
     attachments,
     characters,
+    header_fields,
     inlining,
     lacking,
     mime,
@@ -18,6 +18,7 @@ from services.queueing import (
     parts,
     personal,
     plain_text,
+    preheader,
     raw_text,
     rewrite,
     text_links,
@@ -29,7 +30,6 @@ from services.queueing.placeholders import placeholders
 from services.queueing.track import Track, utm_of
 from shared.mail import (
     addresses,
-    headers,
     templates,
 )
 from shared.mail.template_scan import scan
@@ -45,18 +45,6 @@ from shared.words.way_out import WAY_OUT
 
 #: A content without logic is compiled in this process if it is no longer than this, which takes 2 ms.
 LIGHT_CHARS = 20_000
-#: Header fields that the relay writes, and those of other hands on the way. Names in lower case.
-_OURS = frozenset(
-    (
-        "from", "sender", "reply-to", "to", "cc", "bcc", "subject", "date", "message-id", "mime-version", "return-path",
-        "received", "received-spf", "delivered-to", "dkim-signature", "authentication-results", "list-unsubscribe",
-        "list-unsubscribe-post", "feedback-id", "cfbl-address", "cfbl-feedback-id",
-    )
-)  # fmt: skip
-_OUR_FAMILIES = ("content-", "resent-", "arc-")
-# RFC 5322 section 3.6.8.
-_HEADER_NAME = re.compile(r"[!-9;-~]{1,76}")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _ORDER = {"$.subject": 1, "$.text": 2, "$.html": 3, "$.mjml": 3, "$.amp": 4}
 
 
@@ -88,6 +76,8 @@ class Sources(msgspec.Struct, frozen=True, array_like=True):
     tried: Sequence[trial.Tried] = ()
     fields: dict[str, str] = {}
     utm: Utm | None = None
+    preheader: str = ""
+    first_position: int = 0
     #: Whether each part has to show a way to leave.
     way_out: bool = False
     mjml: str | None = None
@@ -111,17 +101,24 @@ class Templated(msgspec.Struct, frozen=True, array_like=True):
     faults: list[Fault]
     uses: list[str] = []
     fields: dict[str, Subject] = {}
+    #: The place that the next link would have.
+    next_position: int = 0
     amp: Part | None = None
     #: What the HTML shows of the files that come with it.
     shows: list[attachments.Reference] = []
 
 
-def sources(job: JobRequest, limits: Limits, recipients: Sequence[trial.Tried] = ()) -> Sources:
-    """Those of a job, and who of its recipients they are tried with."""
+def sources(
+    job: JobRequest, limits: Limits, recipients: Sequence[trial.Tried] = (), first_position: int = 0
+) -> Sources:
+    """Those of a job, and who of its recipients they are tried with; their links' places begin there."""
     faults: list[Fault] = []
     packed = _variables(job.variables, limits, faults)
     packed, tried = (variables.NONE, ()) if faults else (packed, recipients)
     fields = personal.sources(job.from_, job.reply_to or "", job.headers)
+    if job.preheader:
+        # By itself, so that what is wrong with it is told where it stands.
+        fields[preheader.NAME] = job.preheader
     track = job.track
     utm = _utm(track, faults)
     return Sources(
@@ -135,6 +132,8 @@ def sources(job: JobRequest, limits: Limits, recipients: Sequence[trial.Tried] =
         tried=tried,
         fields=fields,
         utm=utm,
+        preheader=job.preheader or "",
+        first_position=first_position,
         way_out=shows_way_out(job),
         mjml=job.mjml,
         amp=job.amp,
@@ -169,7 +168,7 @@ def compile_templates(given: Sources, limit: Callable[[float], None] | None = No
     fields = {name: _field(name, source, tried, faults) for name, source in given.fields.items()}
     subject = _subject(given, tried, faults)
     made = _html(given, tried, faults)
-    text, text_links = _text(given, made, tried, faults)
+    text, text_links, next_position = _text(given, made, tried, faults)
     html, links, document = made.part, [*made.links, *text_links], made.document
     amp_part = _amp(given, tried, faults)
     shown = [part for part in (text, html) if part is not None]
@@ -182,7 +181,7 @@ def compile_templates(given: Sources, limit: Callable[[float], None] | None = No
     faults += tried.faults(in_question if is_in_question else ())
     faults.sort(key=lambda fault: _ORDER.get(fault.at, 0))
     shows = attachments.references(document.source) if document is not None else []
-    return Templated(subject, text, html, links, faults, tried.uses, fields, amp_part, shows)
+    return Templated(subject, text, html, links, faults, tried.uses, fields, next_position, amp_part, shows)
 
 
 def compile_content(
@@ -196,11 +195,12 @@ def compile_content(
     if sender is not None and sender.address.domain.startswith("["):
         faults.append(Fault("$.from", "not an address to send from: its domain is an IP address"))
     reply_to = _reply_to(job.reply_to or "", faults)
-    fields = _headers(job.headers, limits, faults)
+    fields = header_fields.read(job.headers, most=limits.headers, most_chars=limits.header_chars, faults=faults)
     defaults = _variables(job.variables, limits, faults)
     utm = _utm(job.track, faults)
     subject, text, html, links = templated.subject, templated.text, templated.html, templated.links
     faults += templated.faults
+    faults += preheader.faults(job.preheader or "", has_html=html is not None or bool(job.html or job.mjml))
     most, most_bytes = limits.attachments, limits.attachments_bytes
     files = attachments.read(job.attachments, most=most, most_bytes=most_bytes, faults=faults)
     faults += attachments.missing(job.attachments, templated.shows, "$.mjml" if job.mjml else "$.html")
@@ -275,37 +275,6 @@ def _mailbox(text: str, at: str, faults: list[Fault]) -> addresses.Mailbox | Non
         return None
 
 
-def _headers(given: dict[str, str], limits: Limits, faults: list[Fault]) -> list[tuple[str, str]]:
-    if len(given) > limits.headers:
-        faults.append(Fault("$.headers", f"{len(given)} header fields; at most {limits.headers}"))
-        return []
-    seen: set[str] = set()
-    for name, value in given.items():
-        lower = name.lower()
-        if what := _header_fault(name, lower, value, seen, limits):
-            faults.append(Fault(f"$.headers[{name[:80]!r}]", what))
-        seen.add(lower)
-    return [(name, headers.unstructured(value, len(name))) for name, value in given.items()]
-
-
-def _header_fault(name: str, lower: str, value: str, seen: set[str], limits: Limits) -> str | None:
-    if not _HEADER_NAME.fullmatch(name):
-        return "not a header field's name: 1 to 76 characters of ASCII without blanks, controls and colons"
-    if lower == "reply-to":
-        return "given as reply_to, not among the headers"
-    if lower in _OURS or lower.startswith(_OUR_FAMILIES):
-        return "written by the engine; it cannot be given"
-    if lower in seen:
-        return "given twice"
-    if (what := characters.fault(value)) is not None:
-        return f"its value {what}"
-    if _CONTROL.search(value):
-        return "its value has control characters, such as CR or LF"
-    if len(value) > limits.header_chars:
-        return f"its value has {len(value)} characters; at most {limits.header_chars}"
-    return None
-
-
 def _variables(given: dict[str, Any], limits: Limits, faults: list[Fault]) -> msgspec.Raw:
     faults += [
         Fault(f"$.variables[{name!r}]", "set by the engine; it cannot be given")
@@ -365,14 +334,14 @@ class _Made(NamedTuple):
 
 def _text(
     given: Sources, html: _Made, tried: trial.Trial, faults: list[Fault]
-) -> tuple[Part | None, list[content.TrackedLink]]:
-    """The text, and its links, whose positions go on from those of the HTML."""
+) -> tuple[Part | None, list[content.TrackedLink], int]:
+    """The text, its links, whose positions go on from those of the HTML, and where the next ones would."""
+    first_position = given.first_position + (len(html.document.every) if html.document is not None else 0)
     if html.document is not None and given.text_from_html and not (given.text or "").strip():
-        return _made_text(given, html, html.document), []
+        return _made_text(given, html, html.document), [], first_position
     source = _source(given.text, given.limits.text_bytes, "text", tried, faults)
     if source is None:
-        return None, []
-    first_position = len(html.document.every) if html.document is not None else 0
+        return None, [], first_position
     found = list(placeholders(source))
     needs = lacking.needs_of_text(source, found)
     if given.way_out and way_out.is_missing(source, found):
@@ -381,8 +350,9 @@ def _text(
         found = list(placeholders(source))
     hrefs_found = text_links.find(source, found, first_position) if given.track_clicks else []
     links = [content.TrackedLink(one.position, one.url or source[one.start : one.end]) for one in hrefs_found]
-    _refuse_too_many(links, first_position + len(links), "$.text", faults)
-    return parts.of_text(source, hrefs_found, given.utm, needs), links
+    next_position = first_position + len(hrefs_found)
+    _refuse_too_many(links, next_position, "$.text", faults)
+    return parts.of_text(source, hrefs_found, given.utm, needs), links, next_position
 
 
 def _made_text(given: Sources, html: _Made, document: rewrite.Document) -> Part | None:
@@ -399,13 +369,16 @@ def _html(given: Sources, tried: trial.Trial, faults: list[Fault]) -> _Made:
     source = _html_source(given, tried, faults)
     if source is None:
         return _Made()
+    shown, source = source, preheader.placed(source, given.preheader)
     guarded = rewrite.guarded(source)
-    document = rewrite.read(guarded.source, clicks=given.track_clicks, values=guarded.values)
+    clicks, first = given.track_clicks, given.first_position
+    document = rewrite.read(guarded.source, clicks=clicks, values=guarded.values, first_position=first)
     faults += parts.faults_of_html(guarded, document, given.html_at)
-    needs = lacking.needs_of_html(document.source, document.placeholders)
-    plain, document = document, _with_way_out(given, document, tried, clicks=given.track_clicks)
+    # What is hidden shows nothing.
+    needs = lacking.needs_of_html(shown, list(placeholders(shown)))
+    plain, document = document, _with_way_out(given, document, tried, clicks=clicks)
     links = document.links()
-    _refuse_too_many(links, len(document.every), given.html_at, faults)
+    _refuse_too_many(links, first + len(document.every), given.html_at, faults)
     part = parts.of_html("html", document, given.utm, needs, opens=given.track_opens)
     return _Made(part, links, document, document is not plain)
 
@@ -415,7 +388,8 @@ def _with_way_out(given: Sources, document: rewrite.Document, tried: trial.Trial
     if not given.way_out or not way_out.is_missing(document.source, document.placeholders):
         return document
     tried.uses_also(way_out.USES)
-    return rewrite.read(way_out.in_html(document.source, document.pixel_at), clicks=clicks)
+    source = way_out.in_html(document.source, document.pixel_at)
+    return rewrite.read(source, clicks=clicks, first_position=given.first_position)
 
 
 def _html_source(given: Sources, tried: trial.Trial, faults: list[Fault]) -> str | None:

@@ -4,14 +4,14 @@ The sandbox's process is this module, as `python -m services.queueing.compiling`
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from math import ceil
 
 import msgspec
 
-from services.queueing import personal
+from services.queueing import personal, translating
 from services.queueing.aside import Aside
 from services.queueing.compile import (
     LIGHT_CHARS,
@@ -24,7 +24,9 @@ from services.queueing.compile import (
     sources,
 )
 from services.queueing.jobs import Draft, JobRequest
+from services.queueing.trial import Tried
 from shared.mail.template_scan import InvalidTemplate, scan
+from shared.making.rendering import Worker
 from shared.net.remembered import Remembered
 from shared.process import sandboxed
 from shared.process.sandbox import (
@@ -37,6 +39,8 @@ from shared.words.content import CompiledContent, Subject
 from shared.words.errors import Fault, Problem
 from shared.words.variables import NONE
 
+#: What a question begins with that asks for a mail to be rendered; those that ask for a content begin with an array.
+RENDER = b"R"
 #: Of chance in the boundaries of a content.
 CHANCE_BYTES = 16
 #: Light templates whose result is remembered: a shop sends the same ones all day, each time to somebody else. None is
@@ -63,16 +67,38 @@ class Compiler:
         """See `compile_content`; tenants take turns. Problem 503 where no process can be had, 429 where this tenant
         can have none."""
         job = draft.request
+        tried = translating.tried_in("", draft) if draft.translations else draft.tried
+        templated = await self._templated(job, limits, tenant, tried)
+        made = await self._translated(draft, limits, tenant, templated.next_position) if draft.translations else {}
+        if made:
+            templated = msgspec.structs.replace(templated, shows=translating.shows(templated, made))
+        chance = self._chance(CHANCE_BYTES)
+        compiled = await self._aside.do(
+            tenant, _size(job), compile_content, job, draft.rate, limits, templated, chance=chance
+        )
+        return translating.joined(compiled, made) if made else compiled
+
+    async def _translated(self, draft: Draft, limits: Limits, tenant: str, position: int) -> dict[str, Templated]:
+        """Its translations, one after the other: the places of their links go on."""
+        made: dict[str, Templated] = {}
+        for language, wording in draft.translations.items():
+            job, tried = translating.worded(draft.request, wording), translating.tried_in(language, draft)
+            made[language] = await self._templated(job, limits, tenant, tried, position)
+            position = made[language].next_position
+        return made
+
+    async def _templated(
+        self, job: JobRequest, limits: Limits, tenant: str, tried: Sequence[Tried], first_position: int = 0
+    ) -> Templated:
         size = _size(job)
-        given = await self._aside.do(tenant, size, sources, job, limits, draft.tried)
+        given = await self._aside.do(tenant, size, sources, job, limits, tried, first_position)
         name = _name(given, tenant)
         templated = self._remembered.known(name) if name is not None else None
         if templated is None:
-            templated = await self._templated(given, tenant, size, name)
-        chance = self._chance(CHANCE_BYTES)
-        return await self._aside.do(tenant, size, compile_content, job, draft.rate, limits, templated, chance=chance)
+            templated = await self._compiled(given, tenant, size, name)
+        return templated
 
-    async def _templated(self, given: Sources, tenant: str, size: int, name: tuple[str, bytes] | None) -> Templated:
+    async def _compiled(self, given: Sources, tenant: str, size: int, name: tuple[str, bytes] | None) -> Templated:
         if (too_long := _too_long(given)) is not None:
             return await self._aside.do(tenant, size, compile_templates, too_long)
         if not await self._aside.do(tenant, size, is_light, given):
@@ -157,8 +183,21 @@ def _where(given: Sources) -> str:
     return max(texts, key=lambda at: len(texts[at]))
 
 
+class Rendering:
+    """Has mails rendered in the same processes, for previews: what a tenant may have of them is one account."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def ask(self, full: bytes, *, source: bytes, light: bytes | None = None, owner: str = "") -> bytes:
+        """As `Sandbox.ask` of what renders. Nothing is known there from one preview to the next."""
+        return await self._sandbox.ask(RENDER + full, source=source, owner=owner)
+
+
 def compiled(question: bytes) -> bytes:
     """What the sandbox's process answers."""
+    if question[:1] == RENDER:
+        return Worker().answer(question[1:])
     return _encode(compile_templates(_decode_sources(question), sandboxed.limit))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from services.queueing.attachments import Attachment
-from services.queueing.lacking import EMPTY_BODY, EMPTY_SUBJECT, Lacks
+from services.queueing.lacking import EMPTY_BODY, EMPTY_SUBJECT, LacksByLanguage
 from services.queueing.recipients import Rejected
 from shared.redis.recipients import Waiting
 from shared.words import content
@@ -48,7 +48,7 @@ def judged(
 ) -> tuple[list[Waiting], list[Rejected], list[str], list[Fault]]:
     """Who would get an empty mail is rejected, too; with the variables that no recipient has, and what is empty for all
     of them."""
-    lacks = Lacks(compiled, decoded(compiled.variables))
+    lacks = LacksByLanguage(compiled, decoded(compiled.variables))
     kept: list[Waiting] = []
     reasons: set[str] = set()
     rejected = list(rejected)

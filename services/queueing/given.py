@@ -2,7 +2,7 @@
 
     X-Estafette-*     what a job's JSON says: stream, list, tags, category, metadata, track, times, the job's key
     dropped           those, and what no mail that leaves shows: Bcc, Received and others of inside
-    the rest          stays as it stands; the engine adds what it writes on every mail (`services.relay.making.render`)
+    the rest          stays as it stands; the engine adds what it writes on every mail (`shared.making.render`)
 
 No template is in it: `{{` is text. Every fault is found before anything is stored.
 """

@@ -7,8 +7,8 @@ index, and the others go on. A job in which nobody is left is refused.
 
 import re
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import Annotated, Any, Literal
@@ -20,10 +20,11 @@ from services.queueing import characters, cut, doubts, undefined, way_out, windo
 from services.queueing.amp import EXAMPLE as AMP_EXAMPLE
 from services.queueing.attachments import Attachment
 from services.queueing.cut import fault_of, refuse_not_json
-from services.queueing.pieces import MAX_FAULTS, Piece, pieces, refused
+from services.queueing.pieces import MAX_FAULTS, Piece, pieces, refused, rows_of
 from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
 from services.queueing.track import Track
 from services.queueing.trial import Tried
+from services.queueing.wording import Wording
 from shared.redis.recipients import Waiting
 from shared.words import content, rates, result_sets, targets
 from shared.words.described import says
@@ -43,15 +44,11 @@ MAX_VALUES = 400_000
 #: And bytes of the fields of a job that hold values of any shape, before they are decoded.
 MAX_FIELD_BYTES = {"variables": 400_000, "headers": 400_000, "tags": 10_000, "track": 1_000}
 #: And of those that are one text: what compiling takes, each character written as the longest escape.
-MAX_FIELD_BYTES |= {
-    "html": 6_000_002,
-    "text": 3_000_002,
-    "mjml": 6_000_002,
-    "amp": 1_200_002,
-    "subject": 20_000,
-    "from": 20_000,
-    "reply_to": 20_000,
-}
+MAX_FIELD_BYTES |= {"html": 6_000_002, "text": 3_000_002, "mjml": 6_000_002, "amp": 1_200_002}
+MAX_FIELD_BYTES |= {"subject": 20_000, "preheader": 20_000, "from": 20_000, "reply_to": 20_000, "template": 1_000}
+
+#: Fields that a job without a template has.
+NEEDED_ALONE = ("from", "subject")
 
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -82,14 +79,41 @@ class RecipientsFrom(ResultSet, frozen=True, forbid_unknown_fields=True):
     ] = False
 
 
+class TemplateNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A stored template, in one of its versions."""
+
+    name: Annotated[str, says("The name of the template.", "welcome", max_length=64)]
+    version: Annotated[
+        Annotated[int, Meta(ge=1, le=2**31 - 1)] | None, says("Which version of it; the newest where null.", 3)
+    ] = None
+
+
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """The body of POST /v1/jobs. `rate` is the most that is sent of it, over all sites: `50000/h`, or with what may
     come at once on top, `100/s burst 20`. An attempt whose end is unknown is made again, unless `at_most_once` (of
     bulk): then the message ends as bounced, with the reason `unknown_outcome`. Templates may stand in `subject`,
     `html`, `mjml`, `amp` and `text`, in the name of `from`, in `reply_to`, and in the values of `headers`."""
 
-    from_: Annotated[str, says("The sender, from a domain of the tenant's.", "Chouette <news@exemple.fr>")]
-    subject: Annotated[str, says("The subject.", "Bonjour {{ prenom }}")]
+    from_: Annotated[
+        str,
+        says("The sender, from a domain of the tenant's; required without `template`.", "Chouette <news@exemple.fr>"),
+    ] = ""
+    subject: Annotated[str, says("The subject; required without `template`.", "Bonjour {{ prenom }}")] = ""
+    template: Annotated[
+        TemplateNamed | str | None,
+        says(
+            "A stored template (`/v1/templates`), by its name, or by name and version: what the job does not say itself"
+            " is as the template has it now. The job keeps it: later changes of the template change no job.",
+            "welcome",
+        ),
+    ] = None
+    preheader: Annotated[
+        str | None,
+        says(
+            "What mail programs show beside the subject: it stands hidden at the beginning of the HTML. A template.",
+            "Jusqu'à dimanche, {{ prenom }}",
+        ),
+    ] = None
     recipients: Annotated[
         list[Recipient] | UnsetType, says("Up to 10,000 recipients; none at all in a job that is opened.")
     ] = UNSET
@@ -211,6 +235,9 @@ class Job:
     warnings: list[Fault]
     #: Who is to get it, of a job that came without recipients.
     selection: Expression | Target | None = None
+    #: Which template it was made of, and in which layout (`templates.Used`); and what it said itself.
+    template: str = ""
+    own: JobRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -227,6 +254,11 @@ class Draft:
     expires_at_ms: int
     faults: list[Fault]
     selection: Expression | Target | None = None
+    #: The content in other languages; which template it is of, and the fields that the job itself says.
+    translations: Mapping[str, Wording] = field(default_factory=dict)
+    template: str = ""
+    own: JobRequest | None = None
+    given: frozenset[str] = frozenset()
 
     @property
     def comes_alone(self) -> bool:
@@ -244,7 +276,9 @@ def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int)
     if faults:
         raise refused(faults)
     job = JobRequest(**{_KNOWN[name].name: value for name, value in request.items()})
-    return replace(draft_of(job, recipients, now_ms), open_job=open_job, selection=selection)
+    # Null and nothing say no more than that it is left out: a job that is changed comes back with all its fields.
+    given = frozenset(name for name, value in request.items() if value not in (None, ""))
+    return replace(draft_of(job, recipients, now_ms), open_job=open_job, selection=selection, given=given)
 
 
 def draft_of(job: JobRequest, recipients: list[Recipient], now_ms: int) -> Draft:
@@ -258,7 +292,7 @@ def draft_of(job: JobRequest, recipients: list[Recipient], now_ms: int) -> Draft
 
 def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
     """The job, with its content. Problem 422 with every fault."""
-    faults = [*draft.faults, *(compiled if isinstance(compiled, list) else ())]
+    faults = [*draft.faults, *(_placed(compiled, draft) if isinstance(compiled, list) else ())]
     waiting, rejected, recipient_faults = accept(draft.recipients, draft.request.stream)
     faults += recipient_faults
     if not draft.comes_alone and not recipient_faults and len(rejected) == len(waiting):
@@ -275,7 +309,21 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
         raise refused(faults)
     warnings += _remarks(draft.request, compiled)
     times = draft.send_at_ms, draft.expires_at_ms
-    return Job(draft.request, compiled, waiting, rejected, *times, warnings, draft.selection)
+    return Job(draft.request, compiled, waiting, rejected, *times, warnings, draft.selection, draft.template, draft.own)
+
+
+def _placed(faults: list[Fault], draft: Draft) -> list[Fault]:
+    """What is wrong with what the template brought is told of the template."""
+    if not draft.template:
+        return faults
+    known = {one.at for one in draft.faults}
+    return [
+        one
+        if (name := re.split(r"[.\[]", one.at.removeprefix("$."), maxsplit=1)[0]) in draft.given
+        else Fault("$.template", f"{name}: {one.what}")
+        for one in faults
+        if one.at not in known
+    ]
 
 
 def _remarks(job: JobRequest, compiled: content.CompiledContent) -> list[Fault]:
@@ -298,11 +346,15 @@ def wanted(job: JobRequest, paths: Sequence[str]) -> dict[str, Fault]:
     """What is wrong if nobody has these variables; of a job that refuses it."""
     if job.undefined == "warn":
         return {}
-    templates = undefined.sources(
+    return undefined.faults(templates_of(job), paths)
+
+
+def templates_of(job: JobRequest) -> list[tuple[str, str]]:
+    """Each with its place in it."""
+    return undefined.sources(
         {"subject": job.subject, "text": job.text}, {"html": job.html, "mjml": job.mjml, "amp": job.amp},
         job.from_, job.reply_to, job.headers,
     )  # fmt: skip
-    return undefined.faults(templates, paths)
 
 
 _NOT_KNOWN = (
@@ -326,9 +378,9 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
     unknown = (name for name in raw if name not in _KNOWN)
     faults = [Fault(f"$.{name}"[:100], "no such field") for name in islice(unknown, MAX_FAULTS)]
     values: dict[str, Any] = {}
-    for name, field in _KNOWN.items():
+    for name, one in _KNOWN.items():
         if name not in raw:
-            if field.required:
+            if one.required or (name in NEEDED_ALONE and "template" not in raw):
                 faults.append(Fault(f"$.{name}", "required"))
         elif name in ("recipients", "recipients_from"):
             values[name] = raw[name]
@@ -369,7 +421,7 @@ def _read_recipients(
     if open_job:
         return [], [Fault("$.recipients", "an open job is made without recipients; append them afterwards")]
     try:
-        rows = _rows(given)
+        rows = rows_of(given)
     except msgspec.ValidationError as fault:
         return [], [fault_of("$.recipients", fault)]
     except NOT_JSON as fault:
@@ -388,15 +440,6 @@ def _read_recipients(
         else:
             recipients.append(recipient)
     return recipients, faults
-
-
-def _rows(given: Piece) -> Sequence[Piece]:
-    """Each as it stands there. NOT_JSON."""
-    if given.begin is None:
-        return [Piece(row) for row in msgspec.json.decode(given.json, type=list[msgspec.Raw])]
-    if bytes(memoryview(given.json)[:1]) != b"[":
-        cut.other_kind(bytes(memoryview(given.json)[: cut.STEP_BYTES]), 0, list[msgspec.Raw])
-    return given.rows
 
 
 # Times and content

@@ -9,6 +9,7 @@ from shared.mail.showing import piece_shows, pieces, shows
 from shared.redis.recipients import Waiting
 from shared.words import content, variables
 from shared.words.content import CompiledContent, Part, Variable
+from shared.words.languages import fitting
 
 Path = tuple[str, ...]
 
@@ -97,6 +98,28 @@ class Lacks:
         values.update(variables.decoded(waiting.variables))
         values |= content.TRIED_PAGES
         return values
+
+
+class LacksByLanguage:
+    """The same of a content with translations: each recipient is asked of that in their language."""
+
+    def __init__(self, compiled: CompiledContent, defaults: Mapping[str, Any]) -> None:
+        self._defaults = defaults
+        self._default = Lacks(compiled, defaults)
+        self._translated = {
+            language: Lacks(content.in_language(compiled, language), defaults) for language in compiled.variants
+        }
+
+    def reason(self, waiting: Waiting) -> str | None:
+        lacks = self._default
+        if self._translated:
+            language = fitting(variables.language(self._defaults, waiting.variables), self._translated)
+            lacks = self._translated.get(language, lacks)
+        return lacks.reason(waiting)
+
+    def unseen(self) -> list[str]:
+        every = [one.unseen() for one in self._translated.values()]
+        return [path for path in self._default.unseen() if all(path in one for one in every)]
 
 
 def _one_shows(values: Mapping[str, Any], paths: Sequence[Path]) -> bool:

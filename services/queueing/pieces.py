@@ -58,3 +58,12 @@ def refused(faults: Sequence[Fault], so: str = "nothing was stored") -> Problem:
     more = f"; {len(faults) - len(shown)} more are not listed" if len(faults) > len(shown) else ""
     number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
     return Problem("invalid_job", f"the job has {number}{more}; {so}", shown)
+
+
+def rows_of(given: Piece) -> Sequence[Piece]:
+    """Each as it stands there. NOT_JSON."""
+    if given.begin is None:
+        return [Piece(row) for row in msgspec.json.decode(given.json, type=list[msgspec.Raw])]
+    if bytes(memoryview(given.json)[:1]) != b"[":
+        cut.other_kind(bytes(memoryview(given.json)[: cut.STEP_BYTES]), 0, list[msgspec.Raw])
+    return given.rows

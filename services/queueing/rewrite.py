@@ -131,16 +131,22 @@ class Document(msgspec.Struct, frozen=True, dict=True):
 
 
 def read(
-    source: str, *, clicks: bool, values: Sequence[contexts.Value] | None = None, is_template: bool = True
+    source: str,
+    *,
+    clicks: bool,
+    values: Sequence[contexts.Value] | None = None,
+    is_template: bool = True,
+    first_position: int = 0,
 ) -> Document:
     """The document. `source` has LF line ends; without `clicks` no link is tracked. `values` are those in which
-    something prints, if they are known. Without `is_template` it has no placeholders, whatever stands in it."""
+    something prints, if they are known. Without `is_template` it has no placeholders, whatever stands in it. Positions
+    go on from `first_position`."""
     found = list(placeholders(source)) if is_template else []
     masked = contexts.masked(source, found, " ")
     html = turbohtml.parse(masked, source_locations=True)
     going = _going(html, masked)
     linked = links.find(html, masked, found)
-    found_hrefs = _hrefs(linked.found, source, found, clicks=clicks)
+    found_hrefs = _hrefs(linked.found, source, found, clicks=clicks, first_position=first_position)
     if has_printing(found):
         values = contexts.look(source, found).values if values is None else values
         found_hrefs = _with_others(found_hrefs, values, source, found)
@@ -269,9 +275,11 @@ def inside(found: Sequence[Placeholder], start: int, end: int) -> Sequence[Place
     return found[bisect_left(found, start, key=_START) : bisect_left(found, end, key=_START)]
 
 
-def _hrefs(linked: Sequence[links.Found], source: str, found: Sequence[Placeholder], *, clicks: bool) -> list[Href]:
+def _hrefs(
+    linked: Sequence[links.Found], source: str, found: Sequence[Placeholder], *, clicks: bool, first_position: int
+) -> list[Href]:
     found_hrefs = []
-    for number, link in enumerate(linked):
+    for number, link in enumerate(linked, first_position):
         position = tokens.TRAP_POSITION if link.is_trap else number
         is_tracked = clicks and link.is_tracked
         some = inside(found, link.start, link.end)

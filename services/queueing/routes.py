@@ -1,14 +1,29 @@
 """The routes of jobs, put together."""
 
-from services.queueing import changing_http, compiling, documents_http, http, mails_http, optins_http, pressure_http
+from services.queueing import (
+    changing_http,
+    compiling,
+    documents_http,
+    http,
+    mails_http,
+    optins_http,
+    pressure_http,
+    preview_http,
+    templates_http,
+)
 from services.queueing import settings as own
 from services.queueing.aside import Aside
 from services.queueing.changing import Changing
 from services.queueing.documents import Documents
+from services.queueing.preview import Previewing
 from services.queueing.quotas import Room
 from services.queueing.store import DAY_MS, JobStore
 from services.queueing.taking import Taking
+from services.queueing.template_putting import Putting
+from services.queueing.template_store import TemplateStore
+from services.queueing.templates_http import TemplateRoutes
 from shared.http.parts import Mounted, Parts
+from shared.making.rendering import Rendering
 from shared.process.sandbox import Sandbox, program
 from shared.redis.consents import ConsentRules, Consents
 from shared.redis.looks import Looks
@@ -31,6 +46,7 @@ def routes(parts: Parts) -> Mounted:
     room = Room(store, settings.quotas.by_name(), parts.now_ms, parts.monotonic, parts.tenants)
     domains = SendingDomains(parts.client, parts.vault, ours=settings.own_hosts)
     compiler = compiling.Compiler(sandbox, aside=aside)
+    stored = TemplateStore(parts.client, parts.partitions, parts.monotonic)
     taking = Taking(
         store,
         parts.tenants,
@@ -44,9 +60,9 @@ def routes(parts: Parts) -> Mounted:
         aside=aside,
         sets=ResultSets(parts.client, parts.partitions),
         contacts=Targets(parts.client, parts.partitions),
+        templates=stored,
     )
     jobs = http.routes(store, room, taking, aside, parts.now_ms)
-    changing = Changing(store, taking, compiler, room, aside, parts.now_ms)
     mails = mails_http.routes(store, room, taking, aside, parts.now_ms)
     optins = optins_http.routes(
         taking, Looks(parts.client, parts.monotonic), ConsentRules(parts.client, parts.monotonic)
@@ -54,6 +70,7 @@ def routes(parts: Parts) -> Mounted:
     pressure = pressure_http.routes(
         PressureRules(parts.client, parts.monotonic), Reached(parts.client, parts.partitions), parts.now_ms
     )
+    hosts = OwnHosts(domains, settings.base_url)
     documents = Documents(
         parts.client,
         parts.partitions,
@@ -61,11 +78,38 @@ def routes(parts: Parts) -> Mounted:
         parts.recipients,
         Consents(parts.client, parts.partitions, parts.monotonic),
         UntrackedList(parts.client),
-        OwnHosts(domains, settings.base_url),
+        hosts,
         parts.now_ms,
     )
     return Mounted(
-        [*jobs, *mails, *changing_http.routes(changing), *optins, *pressure, *documents_http.routes(documents)],
+        [
+            *jobs,
+            *mails,
+            *changing_http.routes(Changing(store, taking, compiler, room, aside, parts.now_ms)),
+            *templates_http.routes(TemplateRoutes(stored, Putting(stored, compiler, room, aside, parts.now_ms))),
+            *preview_http.routes(_previewing(parts, compiler, taking, compiling.Rendering(sandbox), hosts, aside)),
+            *optins,
+            *pressure,
+            *documents_http.routes(documents),
+        ],
         max_body_bytes=mine.max_body_bytes,
         run=sandbox.run,
+    )
+
+
+def _previewing(
+    parts: Parts, compiler: compiling.Compiler, taking: Taking, here: compiling.Rendering, hosts: OwnHosts, aside: Aside
+) -> Previewing:
+    return Previewing(
+        compiler,
+        taking,
+        Rendering(here),
+        hosts,
+        parts.tokens,
+        parts.verp,
+        parts.settings.bounces.domain,
+        parts.settings.of(own.Queueing).max_recipients,
+        parts.now_ms,
+        parts.chance,
+        aside,
     )

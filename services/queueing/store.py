@@ -56,6 +56,7 @@ _QUOTA_OF = {
     "open_jobs": "open_jobs",
     "bytes": "stored_bytes",
     "content": "stored_bytes",
+    "templates": "stored_bytes",
     "keys": "idempotency_keys",
 }
 

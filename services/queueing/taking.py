@@ -15,6 +15,7 @@ from services.queueing.compile import Limits
 from services.queueing.jobs import Draft
 from services.queueing.quotas import Room
 from services.queueing.store import JOB_BYTES, JobStore, Stored
+from services.queueing.templates import Kept, Used, filled
 from shared.http import api
 from shared.mail.domain_names import InvalidDomain
 from shared.net.requests import current_id, current_trace
@@ -79,6 +80,12 @@ class Contacts(Protocol):
         ...
 
 
+class Templates(Protocol):
+    async def whole(self, tenant: str, name: str, number: int | None = None) -> tuple[Kept, Used] | None:
+        """A template in its layout, the newest version or that one. LookupError: the layout is not there."""
+        ...
+
+
 class Taking:
     """Every call raises Problem for what does not fit, and RedisAway."""
 
@@ -96,7 +103,9 @@ class Taking:
         aside: Aside,
         sets: ResultSets,
         contacts: Contacts,
+        templates: Templates,
     ) -> None:
+        self._templates = templates
         self._sets = sets
         self._contacts = contacts
         self._store = store
@@ -128,6 +137,7 @@ class Taking:
         draft = await self._aside.do(
             tenant, size, jobs.read_draft, body, open_job=open_job, now_ms=now_ms, max_recipients=self._max_recipients
         )
+        draft = await self.with_template(tenant, draft)
         compiled = await self._compiler.compile(draft, Limits(), tenant)
         job = await self._aside.do(tenant, size, jobs.finish, draft, compiled)
         return await self.keep(
@@ -178,6 +188,21 @@ class Taking:
         if stored.word == "stored":
             self._log.info("job_stored", job=job_id, tenant=tenant, recipients=len(job.waiting), state=start)
         return stored, reply
+
+    async def with_template(self, tenant: str, draft: Draft) -> Draft:
+        """The draft, with what the template has that it names. Problem 422 if there is none."""
+        named = draft.request.template
+        if named is None:
+            return draft
+        name, version = (named, None) if isinstance(named, str) else (named.name, named.version)
+        try:
+            found = await self._templates.whole(tenant, name, version)
+            what = f"there is no template {name!r:.80}" + ("" if version is None else f" in version {version}")
+        except LookupError as layout:
+            found, what = None, f"the template stands in the layout {layout}, and there is none of that name"
+        if found is None:
+            raise Problem("invalid_job", "the job has one fault; nothing was stored", [Fault("$.template", what)])
+        return filled(draft, *found)
 
     async def _check_selection(self, tenant: str, job: jobs.Job) -> None:
         """Problem 422 if its set names what is not there, 409 if it is contacts, and there are none."""
@@ -279,10 +304,13 @@ def new_job(
         tags=tuple(request.tags),
         language=jobs.language_of(request.html or request.mjml or ""),
         purpose=purpose,
+        template=job.template,
         selection=_packed(job.selection),
         timing=timing.packed(timed),
         undefined=undefined.packed(needed) if start == "open" and (needed := wanted(job)) else b"",
-        source=jobs.pack_source(request) if start in ("open", "scheduled") and not job.compiled.given else b"",
+        source=jobs.pack_source(job.own or request)
+        if start in ("open", "scheduled") and not job.compiled.given
+        else b"",
     )
 
 

@@ -44,8 +44,32 @@ def sources(
 def faults(templates: Sequence[tuple[str, str]], paths: Sequence[str]) -> dict[str, Fault]:
     """What is wrong if nobody has them, by path (`order.total`), with the line, the column and an excerpt of the first
     place that names it. `templates` are those of `sources`, which compile."""
+    first, thought_of = _first(templates, paths)
+    return {
+        path: _fault(*first[path], path) if path in first else Fault("$", _WHAT.format(path))
+        for path in paths
+        if path not in thought_of
+    }
+
+
+def lines(templates: Sequence[tuple[str, str]], paths: Sequence[str]) -> dict[str, tuple[str, int | None]]:
+    """The same as places alone, each with its line."""
+    first, thought_of = _first(templates, paths)
+    found: dict[str, tuple[str, int | None]] = {}
+    for path in paths:
+        if path not in thought_of:
+            at, source, start = first.get(path, ("$", "", 0))
+            found[path] = (at, source.count("\n", 0, start) + 1 if source else None)
+    return found
+
+
+def _first(
+    templates: Sequence[tuple[str, str]], paths: Sequence[str]
+) -> tuple[dict[str, tuple[str, str, int]], set[str]]:
+    """Where each path is named first: the place, its template, and where in that; and those that the content thought
+    of as absent."""
     wanted = set(paths)
-    first: dict[str, Fault] = {}
+    first: dict[str, tuple[str, str, int]] = {}
     thought_of: set[str] = set()
     for at, source in templates:
         for path, start, is_thought_of in _named(source):
@@ -53,8 +77,8 @@ def faults(templates: Sequence[tuple[str, str]], paths: Sequence[str]) -> dict[s
                 if name in wanted:
                     if is_thought_of:
                         thought_of.add(name)
-                    first.setdefault(name, _fault(at, source, start, name))
-    return {path: first.get(path) or Fault("$", _WHAT.format(path)) for path in paths if path not in thought_of}
+                    first.setdefault(name, (at, source, start))
+    return first, thought_of
 
 
 def packed(wanted: Mapping[str, Fault]) -> bytes:

@@ -18,7 +18,9 @@ import msgspec
 
 from services.reports import state, visits
 from services.reports.job_contacts import AWAITED, DETAIL, JobContacts, contacts
+from services.reports.job_template import JobTemplate
 from services.reports.state import Code
+from services.reports.stopped_by import StoppedBy
 from services.reports.tally import (
     COUNTERS,
     IMPLIED_OPENS,
@@ -161,22 +163,6 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     machine_total: Annotated[int, says("Openings by what was recognised as no person.", 12)]
 
 
-class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
-    """Why nothing of the job is sent for now. `name` is the stop's: of the job, or of the tenant's bulk. `reason` is
-    `invalid_rate` or `complaint_rate` (`bad` of `of` messages), `render_failed` (`bad` of the first `of` mails could
-    not be made), `paused`, or `suspended` by an operator; `consented`: it may be resumed."""
-
-    name: Annotated[str, says("The name of the stop, by which it is resumed.", "job:068vjfm5s9m2rc1jqqrg")]
-    reason: Annotated[
-        str, says("Why it was stopped.", "complaint_rate", "invalid_rate", "render_failed", "paused", "suspended")
-    ]
-    by: Annotated[str, says("Who stopped it: `engine`, `tenant` or `operator`.", "engine")]
-    since: Annotated[str, says("When it was stopped.", "2026-01-31T09:05:00.123Z")]
-    bad: Annotated[int, says("How many messages went wrong.", 20)]
-    of: Annotated[int, says("Of how many that were looked at.", 20_000)]
-    consented: Annotated[bool, says("Whether an operator consents that it is resumed.", False)]
-
-
 class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     """`state` is `open`, `scheduled`, `queueing`, `queued`, `paused` or `stopped` while nothing is sent of what is
     queued (`stopped` says why), `cancelling`, or `done` when every message has its end. `total` is the number of
@@ -214,6 +200,7 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     awaited: Annotated[str | None, AWAITED]
     counts: Annotated[Counts, says("What became of its messages.")]
     rates: Annotated[Rates, says("The same as shares.")]
+    template: Annotated[JobTemplate | None, says("The stored template that it was made of, if it named one.")] = None
     links: Annotated[Sequence[Link], says("Clicks by URL.")]
     positions: Annotated[Sequence[Position], says("Clicks by place in the source of the HTML.")]
     documents: Annotated[Sequence[Document], says("Openings of tracked documents, by name.")]
@@ -225,7 +212,7 @@ FIELDS = (
     jobs.TENANT, jobs.STATE, jobs.STREAM, jobs.SENDER, jobs.SUBJECT, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST,
     jobs.SANDBOX,
     jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.CHANGED_AT, jobs.TOTAL, jobs.RATE, jobs.AT_MOST_ONCE,
-    jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED,
+    jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED, jobs.TEMPLATE,
 )  # fmt: skip
 
 
@@ -255,6 +242,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     unselected_detail: str = ""
     segment: bytes = b""
     awaited: str = ""
+    template: str = ""
 
     @classmethod
     def read(cls, job: str, found: jobs.Job) -> "Job":
@@ -283,6 +271,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             unselected_detail=found[jobs.UNSELECTED_DETAIL],
             segment=found[jobs.SEGMENT],
             awaited=found[jobs.AWAITED],
+            template=found[jobs.TEMPLATE],
         )
 
 
@@ -341,6 +330,7 @@ def report(
         unselected_detail=job.unselected_detail or None,
         contacts=contacts(job.segment),
         awaited=job.awaited or None,
+        template=JobTemplate.read(job.template),
         counts=counts,
         rates=_rates(counts),
         links=_links(positions, positions_by_url(links), unique_by_url),

@@ -8,7 +8,7 @@ click on them is a click of the mail. A mail of text alone is shown as one. What
 import re
 from binascii import a2b_qp
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from html import escape
 from urllib.parse import unquote_to_bytes
@@ -24,7 +24,7 @@ from shared.making.rendering import Asked, Job
 from shared.redis.recipients import Viewed
 from shared.words import content, variables
 from shared.words.content import CompiledContent, Part, Pixel
-from shared.words.languages import chosen
+from shared.words.languages import chosen, fitting
 from shared.words.tokens import TokenKeys
 
 #: Pictures, styles and fonts are fetched, as a mail program does; nothing runs, posts, frames or is framed. In the
@@ -80,9 +80,16 @@ class Mail:
         title: str = "",
         test: bool = False,
     ) -> None:
+        self._again = partial(
+            Mail, job=job, tenant=tenant, tokens=tokens, base_url=base_url, marks_key=marks_key, title=title, test=test
+        )
+        self._translated: dict[str, Mail] = {}
         self.from_domain = compiled.from_domain
         self.base_url = base_url
         self._part = _shown(compiled)
+        #: Without what goes with the texts, such as attachments.
+        texts = [one for one in compiled.body if isinstance(one, Part)]
+        self._texts = msgspec.structs.replace(compiled, body=texts, pictures=[])
         self._title = title
         self._tokens = tokens.for_job(job, tenant)
         self._addresses = Addresses(base_url, self._tokens, compiled.uses, test=test)
@@ -96,8 +103,22 @@ class Mail:
         self._digest = blake2b(msgspec.msgpack.encode(self._logic), digest_size=16).digest()
         self._pictures = _pictures(compiled)
         #: About how much memory it takes.
-        self.size_bytes = len(msgspec.msgpack.encode(self._part)) + len(bytes(compiled.variables))
-        self.size_bytes += sum(map(len, self._pictures.values()))
+        size = len(msgspec.msgpack.encode(self._part)) + len(bytes(compiled.variables))
+        size += sum(map(len, self._pictures.values()))
+        self.size_bytes = size + len(msgspec.msgpack.encode(compiled.variants))
+
+    def of(self, who: Viewed) -> "Mail":
+        """The pages of the mail in the recipient's language."""
+        variants = self._texts.variants
+        if not variants:
+            return self
+        language = fitting(variables.language(variables.decoded(self._defaults), who.variables), variants)
+        if not language:
+            return self
+        if language not in self._translated:
+            self._translated[language] = found = self._again(content.in_language(self._texts, language))
+            found._pictures = self._pictures
+        return self._translated[language]
 
     def asked(self, ordinal: int, who: Viewed) -> Asked | None:
         """What has to be rendered elsewhere before, because it holds logic; None if nothing does."""

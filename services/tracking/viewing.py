@@ -144,7 +144,7 @@ class Viewing:
         (is_erased,) = await self._erased.are_erased([(token.tenant, normalised(who.email))])
         if is_erased:
             raise Gone
-        mail = await self._mail(token)
+        mail = (await self._mail(token)).of(who)
         asked = mail.asked(token.ordinal, who)
         texts = {} if asked is None else await self._rendering.texts(asked, token.tenant)
         is_tracked = self._is_tracked(token.tenant, who)

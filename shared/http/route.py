@@ -17,6 +17,7 @@ Call = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: What the operations are sorted by, in the order in which somebody meets them.
 TAGS = {
     "jobs": "A job is one content and the recipients it goes to: send it whole, or open it, append and start it.",
+    "templates": "Stored contents in versions, with layouts and translations, and what a job's mail would look like.",
     "messages": "One recipient's mail, from the queue to its end and what the recipient did then.",
     "results": "Sets of recipients by what became of their messages, of one job or over several.",
     "events": "Everything that happened, as one list that is followed from page to page.",

@@ -1,1 +1,1 @@
-"""How a body becomes one recipient's: agreed between what makes mails and what shows them in a browser."""
+"""How a mail becomes one recipient's: agreed between what sends mails, what previews and what shows them."""

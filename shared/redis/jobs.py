@@ -32,6 +32,8 @@
     was started. All by queueing; changed_at is read by reports.
     timing: bytes, of a job with times of its own for each recipient (`shared.words.timing`); read by queueing.
     language: a tag, as the HTML has it in `lang`; written once where it has, read by the recipients' pages.
+    template: text, of a job that named one: it, its version, and its layout with that one's version, if it stands in
+    one (`welcome 3 frame 7`); written once, read by reports.
     undefined: JSON, of an open job that refuses variables which nobody has: what is said of each where its
     recipients lack it; written once, read by queueing at its start.
     purpose: text, of a job that asks for a double opt-in, what for; read by its page.
@@ -110,6 +112,7 @@ LIST = _text("list")
 CATEGORY = _text("category")
 LANGUAGE = _text("language")
 PURPOSE = _text("purpose")
+TEMPLATE = _text("template")
 SELECTION = Field("selection", b"", bytes, bytes)
 UNDEFINED = Field("undefined", b"", bytes, bytes)
 UNSELECTED = _text("unselected")
@@ -130,7 +133,7 @@ FIELDS: dict[str, Field[Any]] = {
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
         AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE, PURPOSE,
         SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED, UNDEFINED, SOURCE, CHANGES, CHANGED_AT,
-        STARTED_AT, TIMING, SANDBOX,
+        STARTED_AT, TIMING, SANDBOX, TEMPLATE,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -162,6 +165,7 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     language: str = ""
     purpose: str = ""
+    template: str = ""
     selection: bytes = b""
     undefined: bytes = b""
     source: bytes = b""
@@ -177,10 +181,12 @@ def written(new: New) -> dict[str, Stored]:
     selected = (_written(SELECTION, new.selection),) if new.selection else ()
     wanted = (_written(UNDEFINED, new.undefined),) if new.undefined else ()
     meant = (_written(PURPOSE, new.purpose),) if new.purpose else ()
+    named = (_written(TEMPLATE, new.template),) if new.template else ()
     changeable = (_written(SOURCE, new.source),) if new.source else ()
     timed = (_written(TIMING, new.timing),) if new.timing else ()
     return dict(
         (
+            *named,
             *traced,
             *sandbox,
             *viewable,

@@ -330,10 +330,22 @@ def open_jobs(p: int) -> str:
 
 def use(p: int, tenant: str) -> str:
     """hash · what the tenant keeps in this partition, changed by the scripts that keep it: `open_jobs`, `bytes` of open
-    jobs' content and of recipients not yet queued, and by hour since 1970 `keys:<hour>` (Idempotency-Keys) and
-    `content:<hour>` (bytes; those
-    of recipients whose mails can be shown, too) · for ever; an hour until it is a day old"""
+    jobs' content and of recipients not yet queued, `templates` (bytes of stored templates), and by hour since 1970
+    `keys:<hour>` (Idempotency-Keys) and `content:<hour>` (bytes; those of recipients whose mails can be shown, too) ·
+    for ever; an hour until it is a day old"""
     return f"est:{{p{p}}}:use:{tenant}"
+
+
+def templates(p: int, tenant: str) -> str:
+    """hash, name of a template → its head: numbers, times and sizes of its versions (msgpack,
+    `services.queueing.template_store`); `(last)` → the highest number of any that was removed · until removed"""
+    return f"est:{{p{p}}}:templates:{tenant}"
+
+
+def template(p: int, tenant: str, name: str) -> str:
+    """hash, number of a version → the template (msgpack, compressed) · until removed, the oldest until there are too
+    many"""
+    return f"est:{{p{p}}}:template:{tenant}:{name}"
 
 
 def intake_use(p: int, lane: int) -> str:

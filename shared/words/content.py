@@ -119,6 +119,14 @@ class TrackedLink(msgspec.Struct, frozen=True, array_like=True):
     document: str = ""
 
 
+class Variant(msgspec.Struct, frozen=True, array_like=True):
+    """The same content in another language: its subject, and its parts, in the order in which the default's stand in
+    the body."""
+
+    subject: Subject
+    parts: list[Part]
+
+
 class Picture(msgspec.Struct, frozen=True, array_like=True):
     """A file that the HTML shows as `cid:<content_id>`: its media type, in lower case and without parameters, and at
     which place of the body its base64 is, in lines."""
@@ -137,7 +145,8 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     destination depends on the recipient; the others have it. `language` is the tag that the HTML has in `lang`, "" for
     none: that of recipients who have none of their own. `given` are the header fields of a mail that came whole,
     names and values as they stand, folded: its header, to which the engine adds what it writes on every mail.
-    `pictures` are the files that the HTML shows."""
+    `pictures` are the files that the HTML shows. `variants` are its translations, by language; `links` and `uses` are
+    those of all of them."""
 
     stream: Stream
     from_value: str
@@ -157,6 +166,7 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     language: str = ""
     given: list[tuple[str, bytes]] = []
     pictures: list[Picture] = []
+    variants: dict[str, Variant] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -180,6 +190,16 @@ def encode(content: CompiledContent) -> bytes:
 def documents(compiled: CompiledContent) -> dict[int, str]:
     """The names of the tracked documents that its mails lead to, by the positions of their links."""
     return {link.position: link.document for link in compiled.links if link.document}
+
+
+def in_language(compiled: CompiledContent, language: str) -> CompiledContent:
+    """As somebody gets it who is written to in that language, one of the `variants` or another."""
+    variant = compiled.variants.get(language)
+    if variant is None:
+        return compiled
+    parts = iter(variant.parts)
+    body = [next(parts) if isinstance(item, Part) else item for item in compiled.body]
+    return msgspec.structs.replace(compiled, subject=variant.subject, body=body, variants={})
 
 
 def is_viewable(compiled: CompiledContent) -> bool:

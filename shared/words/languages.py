@@ -1,6 +1,6 @@
 """The languages in which recipients are spoken to, and which of them somebody reads: pages and mails of ours agree."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal, get_args
 
 #: Tables of words have all of these, and no other.
@@ -16,6 +16,15 @@ def ours(tag: str) -> str:
     """The language of a tag (`pt-BR`, `de_AT`), "" if it is none of ours."""
     found = tag.strip().lower().replace("_", "-").partition("-")[0]
     return found if found in LANGUAGES else ""
+
+
+def fitting(tag: str, known: Collection[str]) -> str:
+    """The one of the `known` tags, all in lower case, that fits who reads `tag` (`de_AT`): the same, else that of the
+    language alone; "" if none does."""
+    wanted = tag.strip().lower().replace("_", "-")
+    while wanted and wanted not in known:
+        wanted = wanted.rpartition("-")[0]
+    return wanted
 
 
 def chosen(tags: Iterable[str], accept_language: str) -> str:

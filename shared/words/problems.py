@@ -84,6 +84,9 @@ PROBLEMS: dict[str, Kind] = {
     "invalid_job": Kind(
         422, "Invalid job", "The job has faults, `faults` lists them (up to 100), and nothing was stored."
     ),
+    "invalid_template": Kind(
+        422, "Invalid template", "The template has faults, `faults` lists them, and nothing was stored."
+    ),
     "invalid_result_set": Kind(
         422, "Invalid result set", "The set of recipients has faults; `faults` has the path to each."
     ),
@@ -121,6 +124,7 @@ PROBLEMS: dict[str, Kind] = {
     # What is not there.
     "unknown_job": Kind(404, "Unknown job", "There is no such job (any more), or it is another tenant's."),
     "unknown_message": Kind(404, "Unknown message", "There is no such message, or it is another tenant's."),
+    "unknown_template": Kind(404, "Unknown template", "There is no such template, or not in that version (any more)."),
     "unknown_report_link": Kind(
         404, "Unknown report link", "There is no such link to a report; it is over, or was taken back."
     ),
@@ -181,6 +185,10 @@ PROBLEMS: dict[str, Kind] = {
         409, "Too many API keys", "The sub-account has as many keys as it may: revoke one first."
     ),
     "too_many_drops": Kind(409, "Too many drops", "The tenant has as many drops as it may: remove one first."),
+    "too_many_templates": Kind(
+        409, "Too many templates", "The tenant has as many templates as it may: remove one first."
+    ),
+    "template_used": Kind(409, "Template used", "Other templates stand in this layout; `detail` says which."),
     "drop_disabled": Kind(409, "Drop disabled", "The drop writes nothing for now: enable it first."),
     "invalid_activity": Kind(
         422, "Invalid activity", "What would count as activity cannot be followed; `faults` says all that is wrong."

@@ -15,6 +15,9 @@ NONE = msgspec.Raw(b"\x80")
 #: Levels of lists and dicts that variables may have.
 MAX_DEPTH = 32
 
+#: The one that says in which language its recipient is written to.
+LANGUAGE = "language"
+
 _NULL = b"\xc0"
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
@@ -55,6 +58,15 @@ def of_recipient(
 ) -> dict[str, Any]:
     """Fresh ones: templates can change lists and dicts. TooDeep."""
     return merged(decoded(defaults), own, email, name, pages)
+
+
+def language(defaults: Mapping[str, Any], own: msgspec.Raw) -> str:
+    """The tag of the language in which somebody with these variables is written to, "" if they do not say."""
+    try:
+        found = decoded(own).get(LANGUAGE, defaults.get(LANGUAGE))
+    except TooDeep:
+        return ""
+    return found if isinstance(found, str) else ""
 
 
 def look_up(variables: Mapping[str, Any], path: Sequence[str]) -> object:

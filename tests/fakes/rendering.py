@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.relay.making.render import RenderedMail, Renderer, RenderFailed
 from shared.mail import templates
+from shared.making.render import RenderedMail, Renderer, RenderFailed
 from shared.making.rendering import Asked
 from shared.words import events, variables
 

@@ -140,7 +140,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/domains/{domain}/check": {"domain": rotated[:1]},
         "/v1/domains/{domain}/rotate": {"domain": rotated[:1]},
         "/v1/domains/{domain}/activate": {"domain": rotated[1:]},
-        **(await known_rules(stack) | await known_sub_accounts(stack)),
+        **(await known_rules(stack) | await known_sub_accounts(stack) | await known_templates(stack)),
         **(await known_members(stack) | await known_drops(stack) | await known_contacts(stack)),
         "/v1/suppressions/{address}": {"address": [f"known-{at}@api.test" for at in range(MANY)]},
         "/v1/suppressions": {"limit": ["1", "1000"], "after": [""]},
@@ -160,6 +160,18 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/mailbox/{id}/html": mailed,
         "/mailbox/{id}/source": mailed,
         "/mailbox/{id}/parts/{number}": {**mailed, "number": ["0", "1", "2", "3"]},
+    }
+
+
+async def known_templates(stack: Stack) -> dict[str, dict[str, list[str]]]:
+    """Stored templates: one to be read, the others to be put anew and removed."""
+    names = [f"known-{at}" for at in range(MANY)]
+    for name in names:
+        assert (await stack.call("PUT", f"/v1/templates/{name}", {"subject": "s", "text": "t"}))[0] == 201
+    return {
+        "/v1/templates/{template}": {"template": names},
+        "/v1/templates/{template}/versions": {"template": names[:1]},
+        "/v1/templates/{template}/versions/{version}": {"template": names[:1], "version": ["1"]},
     }
 
 

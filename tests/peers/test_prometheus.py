@@ -45,6 +45,8 @@ NOTHING = {
     "estafette_submission_recipients_total": "nobody handed over mail by SMTP",
     "estafette_submission_certificate_until_timestamp_seconds": "it is one that was made at the start",
     "estafette_breakers_stopped_total": "no breaker had a reason",
+    "estafette_queueing_template_changes_total": "nobody put a template",
+    "estafette_queueing_previews_total": "nobody asked for a preview",
     "estafette_queueing_left_out_total": "nobody was left out",
     "estafette_suppression_escalated_total": "nobody had soft bounces enough",
     "estafette_suppression_import_lines_total": "no file came",

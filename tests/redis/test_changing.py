@@ -16,6 +16,7 @@ from services.queueing.jobs import Draft
 from services.queueing.quotas import Room
 from services.queueing.store import JOB_BYTES
 from services.queueing.taking import Taking
+from services.queueing.template_store import TemplateStore
 from services.reports.store import ReportReader
 from shared.http import api
 from shared.process.settings import Quotas
@@ -67,6 +68,7 @@ class House(Front):
             aside=aside,
             sets=ResultSets(self.client, P),
             contacts=Targets(self.client, P),
+            templates=TemplateStore(self.client, P, self.clock.monotonic),
         )
         changing = Changing(self.store, taking, self.compiling, room, aside, self.clock.now_ms)
         app = api.application(changing_http.routes(changing), self.tenants, max_body_bytes=2**24)

@@ -29,6 +29,9 @@ JOB = "06dndml801in6t31cpig"
 OF_TWO_PARTITIONS = "lc8AAAGcE0xm2wAAAAE"
 RULES = Path(__file__).parents[1] / "data/rules.txt"
 EXPRESSION = Path(__file__).parents[1] / "data/expression.json"
+#: Stored templates: one that compiles, and one that does not.
+TEMPLATE = Path(__file__).parents[1] / "data/template.json"
+BROKEN_TEMPLATE = Path(__file__).parents[1] / "data/template-broken.json"
 #: Lists that other engines export.
 SUPPRESSIONS = Path(__file__).parents[1] / "data/suppressions"
 
@@ -119,6 +122,9 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "rules test": ("ana@exemple.fr", "--tenant", "acme"),
     "people show": ("acme", "ana@exemple.fr"),
     "people erase": ("acme", "ana@exemple.fr", "--yes"),
+    "templates list": ("acme",),
+    "templates show": ("acme", "welcome"),
+    "templates put": ("acme", "welcome", str(TEMPLATE)),
     "pressure show": ("acme",),
     "pressure set": ("acme", "2/1", "5/7"),
     "pressure off": ("acme",),
@@ -291,6 +297,14 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("escalation", "set", "there", "--mailbox-full", "many"), "'many'"),
     (("escalation", "set", "there", "--mailbox-full", "99/15"), "mailbox_full"),
     (("escalation", "reset", "nobody"), "nobody"),
+    (("templates", "list", "nobody"), "nobody"),
+    (("templates", "show", "there", "welcome"), "no template 'welcome'"),
+    (("templates", "show", "there", "welcome", "--version", "0"), "--version"),
+    (("templates", "put", "nobody", "welcome", str(TEMPLATE)), "nobody"),
+    (("templates", "put", "there", "wel come", str(TEMPLATE)), "not the name of a template"),
+    (("templates", "put", "there", "welcome", "/nowhere.json"), "/nowhere.json"),
+    (("templates", "put", "there", "welcome", __file__), "not JSON"),
+    (("templates", "put", "there", "welcome", str(BROKEN_TEMPLATE)), "line 2"),
     (("pressure", "show", "nobody"), "nobody"),
     (("pressure", "show", "there", "ana"), "not an address"),
     (("pressure", "set", "nobody", "2/1"), "nobody"),
@@ -685,6 +699,24 @@ def test_rules_are_put_tried_exported_and_read_back(redis_url: str, place: dict[
     )
     assert "'=court order" in console("rules", "export", "--everybody", **environ).output
     assert console("rules", "test", "bo@b.example", "--tenant", "acme", **environ).exit_code == 1
+
+
+def test_templates_are_put_listed_and_shown_as_they_may_be_put_again(
+    redis_url: str, place: dict[str, str], tmp_path: Path
+) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url}
+    console("tenants", "add", "acme", **environ)
+
+    first = console("templates", "put", "acme", "welcome", str(TEMPLATE), **environ)
+    shown = console("templates", "show", "acme", "welcome", **environ)
+    (again := tmp_path / "again.json").write_text(shown.output)
+    second = console("templates", "put", "acme", "welcome", str(again), **environ)
+    listed = json.loads(console("templates", "list", "acme", "--json", **environ).output)
+
+    assert (first.output, second.output) == ("stored: welcome, version 1\n", "as it was: welcome, version 1\n")
+    assert json.loads(shown.output)["subject"] == "Bienvenue {{ prenom }}"
+    assert [(one["name"], one["version"], one["languages"]) for one in listed] == [("welcome", 1, ["de", "fr"])]
+    assert "Bienvenue" in console("templates", "list", "acme", **environ).output
 
 
 def test_a_dead_entry_is_found_shown_and_dropped(redis_url: str, place: dict[str, str]) -> None:

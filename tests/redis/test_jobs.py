@@ -60,6 +60,7 @@ WHOLE = new_job(
     tags=("soldes", "été"),
     language="fr",
     purpose="offers",
+    template="welcome 3 frame 7",
     selection=b"{}",
     undefined=b"{}",
     source=b"packed",
@@ -105,7 +106,9 @@ async def test_a_stored_job_has_every_field_and_no_other(client: redis.Client, a
 
 
 def test_a_job_that_is_not_traced_and_has_no_page_to_be_seen_on_carries_nothing_of_it() -> None:
-    of_some = {"trace", "sandbox", "viewable", "language", "purpose", "selection", "undefined", "source", "timing"}
+    of_some = {
+        "trace", "sandbox", "viewable", "language", "purpose", "selection", "undefined", "source", "timing", "template",
+    }  # fmt: skip
     assert jobs.written(WHOLE).keys() - jobs.written(new_job()).keys() == of_some
 
 
@@ -148,6 +151,7 @@ async def test_reports_read_what_is_shown(client: redis.Client, asked: set[str])
         rate="50000/h",
         at_most_once=True,
         request="order-4711",
+        template="welcome 3 frame 7",
     )
     assert await reader.links(JOB) == LINKS
     assert asked == {field.name for field in job_report.FIELDS} | {"content", "state"}

@@ -20,6 +20,7 @@ from services.queueing.jobs import Draft
 from services.queueing.quotas import REFUSED_S, Room
 from services.queueing.store import DAY_MS, JobStore
 from services.queueing.taking import Taking
+from services.queueing.template_store import TemplateStore
 from shared.http import api
 from shared.mail import dkim_keys
 from shared.mail.dkim_keys import Vault
@@ -128,6 +129,7 @@ class Front:
                     aside=aside,
                     sets=ResultSets(self.client, P),
                     contacts=Targets(self.client, P),
+                    templates=TemplateStore(self.client, P, self.clock.monotonic),
                 ),
                 aside,
                 self.clock.now_ms,

@@ -11,14 +11,14 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
 
-from services.relay.making import feedback
-from services.relay.making.render import Renderer, RenderFailed
 from services.relay.message.mail import Made, Unmade
 from services.relay.signing.dkim import Draft, Signer, draft, relaxed_body
 from shared.mail.dkim_keys import CannotOpen, InvalidKey
 from shared.mail.dkim_rotation import Key
 from shared.mail.domain_names import InvalidDomain
 from shared.mail.templates import Name, TemplateFailed
+from shared.making import feedback
+from shared.making.render import Renderer, RenderFailed
 from shared.making.rendering import Asked
 from shared.net.remembered import Remembered
 from shared.process.sandbox import Unavailable
@@ -165,13 +165,14 @@ class Mails:
         if not ready.untracked and self.is_withdrawn(ready):
             ready = msgspec.structs.replace(ready, untracked=True)
         try:
+            renderer = work.renderer.of(ready)
             complaints = work.complaints and signed  # CFBL-Address is worth nothing without a signature
-            asked = work.renderer.asked(ready)
+            asked = renderer.asked(ready)
             if asked is None:
-                mail = work.renderer.render(ready, now_ms, complaints=complaints)
+                mail = renderer.render(ready, now_ms, complaints=complaints)
             else:
                 texts = await self._rendering.texts(asked, ready.tenant)
-                mail = work.renderer.render(ready, now_ms, complaints=complaints, texts=texts, pages=asked.pages)
+                mail = renderer.render(ready, now_ms, complaints=complaints, texts=texts, pages=asked.pages)
         except Unavailable as away:
             return Unmade("rendering_unavailable", str(away), final=False)
         except (RenderFailed, TemplateFailed) as failed:

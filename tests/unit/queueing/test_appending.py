@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.queueing import jobs
+from services.queueing import jobs, pieces
 from services.queueing.appending import MAX_LINE_BYTES, CsvRows, JsonRows
 from services.queueing.compile import Limits
 from services.queueing.recipients import MAX_METADATA, MAX_VARIABLES, Recipient, read_recipient, wait
@@ -337,7 +337,7 @@ def _job(recipient: dict[str, Any]) -> list[Any]:
 def _large_job(recipient: dict[str, Any]) -> list[Any]:
     """And as it is cut."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(jobs, "WHOLE_BYTES", 0)
+        patched.setattr(pieces, "WHOLE_BYTES", 0)
         return _job(recipient)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from services.queueing import jobs
 from services.queueing.compile import Limits
-from services.relay.making.render import RenderFailed
+from shared.making.render import RenderFailed
 from shared.words import events, ids
 from shared.words.languages import LANGUAGES
 from shared.words.tokens import TokenKeys

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.relay.making.render import RenderFailed
+from shared.making.render import RenderFailed
 from tests.unit.relay.test_render import ready, renderer
 
 NOW_MS = 1_750_000_000_000

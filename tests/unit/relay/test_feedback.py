@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.making.feedback import STREAMS, covering_domain, feedback_id
-from services.relay.making.render import RenderedMail, Renderer
 from services.relay.signing.dkim import Signer, sign
 from shared.mail import dkim_keys
+from shared.making.feedback import STREAMS, covering_domain, feedback_id
+from shared.making.render import RenderedMail, Renderer
 from shared.words import content, events
 from shared.words.content import CompiledContent, Stream, Subject
 from shared.words.tokens import TokenKeys

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.queueing.given import ONCE, Given, read
-from services.relay.making.render import RenderedMail
 from services.relay.signing import dkim as signing
 from shared.mail.wire import END, wire_body
+from shared.making.render import RenderedMail
 from tests.fakes.rendering import RendererHere
 from tests.unit.relay.test_render import BASE_URL, JOB, NOW_MS, RECORD, SIGNER, TOKENS, VERP, ready
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.making.list_id import list_id
 from services.relay.signing.dkim import GUARDED, SIGNED
+from shared.making.list_id import list_id
 from tests.unit.relay.test_render import ready, render
 
 _DOT_ATOM = re.compile(r"<[a-z0-9-]+(\.[a-z0-9-]+)+>")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.queueing.trial import Tried
-from services.relay.making.render import RenderFailed
+from shared.making.render import RenderFailed
 from shared.words.errors import Fault
 from tests.jobs import compile_job
 from tests.unit.relay.test_render import NOW_MS, parsed, ready, render, renderer

@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 
 from services.queueing.attachments import Attachment
 from services.queueing.track import UtmParameters
-from services.relay.making.render import (
-    RenderedMail,
-    Renderer,
-    RenderFailed,
-)
 from services.relay.signing.dkim import Signer, sign
 from shared.mail import dkim_keys
 from shared.mail.wire import END, wire_body
 from shared.making.layout import nonce
+from shared.making.render import (
+    RenderedMail,
+    Renderer,
+    RenderFailed,
+)
 from shared.words import content, events, ids
 from shared.words.content import CompiledContent
 from shared.words.tokens import Token, TokenKeys

@@ -3,24 +3,25 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from services.relay.making import feedback, personal
-from services.relay.making.emptiness import Emptiness, Line
-from services.relay.making.list_id import list_id
 from shared.mail import addresses, headers, templates
 from shared.mail.wire import is_wire_ready
+from shared.making import feedback, personal
 from shared.making.addresses import Addresses
+from shared.making.emptiness import Emptiness, Line
 from shared.making.islands import cut
 from shared.making.layout import Layout, Marks, nonce
+from shared.making.list_id import list_id
 from shared.making.rendering import Asked, Job
 from shared.words import content, events, variables
 from shared.words.content import UNSUBSCRIBE_URL, CompiledContent, Part
+from shared.words.languages import fitting
 from shared.words.tokens import TokenKeys
 from shared.words.verp import UNSUBSCRIBE_SUBJECT, VerpKeys
 
@@ -87,6 +88,11 @@ class Renderer:
         test: bool = False,
     ) -> None:
         self._compiled = compiled
+        self._again = partial(
+            Renderer, job=job, tenant=tenant, tokens=tokens, verp=verp, base_url=base_url, bounce_domain=bounce_domain,
+            marks_key=marks_key, sender_id=sender_id, test=test,
+        )  # fmt: skip
+        self._translated: dict[str, Renderer] = {}
         self._job = job
         self._tenant = tenant
         self._says_list = any(name.lower() == "list-id" for name, _ in (*compiled.headers, *compiled.given))
@@ -107,6 +113,18 @@ class Renderer:
         self._last_fields = _last_fields(
             compiled, feedback.feedback_id(compiled, job, tenant, sender_id) if sender_id else ""
         )
+
+    def of(self, recipient: events.Ready) -> "Renderer":
+        """What makes the mail of this recipient: this one, or that of the content in their language."""
+        variants = self._compiled.variants
+        if not variants:
+            return self
+        language = fitting(variables.language(self._defaults, recipient.variables), variants)
+        if not language:
+            return self
+        if language not in self._translated:
+            self._translated[language] = self._again(content.in_language(self._compiled, language))
+        return self._translated[language]
 
     def asked(self, recipient: events.Ready) -> Asked | None:
         """What has to be rendered elsewhere before `render`, because it holds logic; None if nothing does."""

@@ -7,9 +7,9 @@ Whatever the variables hold, what comes out is one field: folded, encoded, witho
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from services.relay.making.emptiness import Line
 from shared.mail import addresses, headers, templates
 from shared.mail.showing import shows
+from shared.making.emptiness import Line
 from shared.words.content import Personal
 
 #: Of one value. More than this is not a header field, and hosts refuse a header that is too long.
