@@ -108,6 +108,7 @@ class Following:
         read = [one for fact in facts if (one := await self._read(fact)) is not None]
         happened = [one.happened for one in read if one.happened is not None]
         known = await self._behaviour.known(tenant, happened)
+        happened = [one for one in happened if not known.is_test(one.job)]
         addressed = await self._addressed(read, known.recipients)
         told = [_told(one, addressed) for one in read if one.effects]
         addresses = {one.address for one in happened} | {one.address for one in told} | set(addressed.values())

@@ -8,6 +8,7 @@ from services.queueing import settings as own
 from services.queueing.cancelling import Cancelling
 from services.queueing.queueing import CHANNEL, Queueing
 from services.queueing.routing import KnownRoutes
+from services.queueing.seeds import Seeds
 from services.queueing.selecting import Selecting, Selections
 from services.queueing.sites import DnsSites, FixedSite
 from services.queueing.store import DAY_MS, JobStore
@@ -34,7 +35,6 @@ async def main(life: Lifecycle) -> None:
     if route is None:
         resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, time.monotonic)
         life.push_close(resolver.close)
-    publisher = start.publisher(client, settings)
     store = JobStore(client, partitions, mine.max_intake_chunks, mine.open_job_days * DAY_MS)
     marks = CancelList(client)
     cancels = Cancels(marks)
@@ -46,7 +46,7 @@ async def main(life: Lifecycle) -> None:
         queues=ReadyQueues(client, CHANNEL),
         suppressions=SuppressionList(client, partitions),
         sites=DnsSites(resolver) if route is None else FixedSite(route.site),
-        publisher=publisher,
+        publisher=start.publisher(client, settings),
         cancels=cancels,
         partitions=partitions,
         now_ms=now_ms,
@@ -54,6 +54,7 @@ async def main(life: Lifecycle) -> None:
         consents=Consents(client, partitions, time.monotonic),
         pressure=Pressure(client, partitions, now_ms, time.monotonic),
         routes=routes,
+        seeds=Seeds(client, partitions, time.monotonic),
     )
     sets = ResultSets(client, partitions)
     selections = Selections(client, partitions, mine.max_intake_chunks)

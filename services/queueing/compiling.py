@@ -24,6 +24,7 @@ from services.queueing.compile import (
     sources,
 )
 from services.queueing.jobs import Draft, JobRequest
+from services.queueing.tested import marked, shown
 from services.queueing.trial import Tried
 from shared.mail.template_scan import InvalidTemplate, scan
 from shared.making.rendering import Worker
@@ -64,8 +65,8 @@ class Compiler:
         self._remembered = Remembered[tuple[str, bytes], Templated](MOST_REMEMBERED)
 
     async def compile(self, draft: Draft, limits: Limits, tenant: str = "") -> CompiledContent | list[Fault]:
-        """See `compile_content`; tenants take turns. Problem 503 where no process can be had, 429 where this tenant
-        can have none."""
+        """See `compile_content`; tenants take turns. A test shows that it is one. Problem 503 where no process can be
+        had, 429 where this tenant can have none."""
         job = draft.request
         tried = translating.tried_in("", draft) if draft.translations else draft.tried
         templated = await self._templated(job, limits, tenant, tried)
@@ -76,7 +77,8 @@ class Compiler:
         compiled = await self._aside.do(
             tenant, _size(job), compile_content, job, draft.rate, limits, templated, chance=chance
         )
-        return translating.joined(compiled, made) if made else compiled
+        whole = translating.joined(compiled, made) if made else compiled
+        return marked(whole) if job.test and not isinstance(whole, list) else whole
 
     async def _translated(self, draft: Draft, limits: Limits, tenant: str, position: int) -> dict[str, Templated]:
         """Its translations, one after the other: the places of their links go on."""
@@ -89,6 +91,14 @@ class Compiler:
 
     async def _templated(
         self, job: JobRequest, limits: Limits, tenant: str, tried: Sequence[Tried], first_position: int = 0
+    ) -> Templated:
+        found = await self._made(job, limits, tenant, tried, first_position)
+        if job.test and found.links:
+            return await self._made(shown(job, found.links), limits, tenant, tried, first_position)
+        return found
+
+    async def _made(
+        self, job: JobRequest, limits: Limits, tenant: str, tried: Sequence[Tried], first_position: int
     ) -> Templated:
         size = _size(job)
         given = await self._aside.do(tenant, size, sources, job, limits, tried, first_position)

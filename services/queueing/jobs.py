@@ -200,7 +200,14 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
             False,
         ),
     ] = False
-    test: Annotated[bool, says("Kept with the job and shown in its report.", False)] = False
+    test: Annotated[
+        bool,
+        says(
+            "Whether somebody tries it: `[Test]` stands before the subject, the links are listed under the mail, an "
+            "address may come twice, it goes at once, and counts nowhere but in its own report.",
+            False,
+        ),
+    ] = False
 
 
 #: The language that a source says it is in; more of it is not looked through.
@@ -293,7 +300,7 @@ def draft_of(job: JobRequest, recipients: list[Recipient], now_ms: int) -> Draft
 def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
     """The job, with its content. Problem 422 with every fault."""
     faults = [*draft.faults, *(_placed(compiled, draft) if isinstance(compiled, list) else ())]
-    waiting, rejected, recipient_faults = accept(draft.recipients, draft.request.stream)
+    waiting, rejected, recipient_faults = accept(draft.recipients, draft.request.stream, once=not draft.request.test)
     faults += recipient_faults
     if not draft.comes_alone and not recipient_faults and len(rejected) == len(waiting):
         faults += [Fault(f"$.recipients[{one.index}].email", one.reason) for one in rejected]

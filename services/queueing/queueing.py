@@ -7,7 +7,8 @@ anywhere loses and doubles nothing:
             (DNS and the suppression list may say something else by then). Whom marketing pressure lets through is
             counted before that, once a message; who is not queued after all is given back after it
 2. record   Accepted, Suppressed, Rejected; a final fact is stored once per message
-3. enqueue  each partition's share in one script, marked, so that a repeat adds nothing
+3. enqueue  each partition's share in one script, marked, so that a repeat adds nothing; with the first chunk the
+            tenant's seed list gets a copy
 4. finish   the chunk is packed slim and its entry leaves `intake`, in one script
 """
 
@@ -107,6 +108,11 @@ class Routes(Protocol):
         """The site of the named route by which this mail of the job goes; None: there is none for it."""
 
 
+class Seeds(Protocol):
+    async def copy(self, job: str, head: Head, example: Waiting) -> None:
+        """Sends it to the tenant's seed list, once, as `example` gets it."""
+
+
 class Cancels(Protocol):
     def of(self, job: str, tenant: str, stream: str) -> Cancel | None:
         """By what the job is cancelled; None if it is not."""
@@ -129,6 +135,7 @@ class Queueing:
         consents: Consents | None = None,
         pressure: Pressure | None = None,
         routes: Routes | None = None,
+        seeds: Seeds | None = None,
     ) -> None:
         self._store = store
         self._queues = queues
@@ -142,6 +149,7 @@ class Queueing:
         self._consents = consents
         self._pressure = pressure
         self._routes = routes
+        self._seeds = seeds
         self._log = structlog.get_logger("queueing")
 
     async def take(self, partition: int, entries: Sequence[bus.Entry]) -> None:
@@ -165,6 +173,8 @@ class Queueing:
             facts = list(facts_of(intake, waiting, plan, self._now_ms()))
             await self._publisher.publish(facts)
             await self._enqueue(intake, head, waiting, plan, span.context if span is not None else "")
+            if self._seeds is not None and intake.first_ordinal == 0 and (example := first_queued(waiting, plan)):
+                await self._seeds.copy(intake.job, head, example)
             if head.viewable:
                 slim = recipients.pack_viewable(intake.first_ordinal, tracked_as(waiting, plan))
             else:
@@ -316,6 +326,10 @@ def decide(suppressed: str | None, site: str | None, held: str | None = None, un
     if held is not None or site is None:
         return Decision(rejected=held or "no_mail_host")
     return Decision(site=site, untracked=untracked)
+
+
+def first_queued(waiting: Sequence[Waiting], plan: Sequence[Decision]) -> Waiting | None:
+    return next((one for one, decision in zip(waiting, plan, strict=True) if decision.site), None)
 
 
 def mails_of(

@@ -105,14 +105,17 @@ def fit_recipient(given: dict[str, Any], at: str) -> Recipient | Fault:
         return fault_of(at, error)
 
 
-def accept(recipients: Sequence[Recipient], stream: str) -> tuple[list[Waiting], list[Rejected], list[Fault]]:
-    """Each recipient as they wait, at their place; those that are rejected; and the faults that refuse them all."""
+def accept(
+    recipients: Sequence[Recipient], stream: str, *, once: bool = True
+) -> tuple[list[Waiting], list[Rejected], list[Fault]]:
+    """Each recipient as they wait, at their place; those that are rejected; and the faults that refuse them all.
+    `once`: no address gets it twice. A test may go there with the variables of several people."""
     waiting: list[Waiting] = []
     rejected: list[Rejected] = []
     faults: list[Fault] = []
     seen: set[str] = set()
     for index, recipient in enumerate(recipients):
-        one = wait(recipient, stream, f"$.recipients[{index}]", seen)
+        one = wait(recipient, stream, f"$.recipients[{index}]", seen if once else set())
         if isinstance(one, Fault):
             faults.append(one)
             continue

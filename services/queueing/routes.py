@@ -9,6 +9,7 @@ from services.queueing import (
     optins_http,
     pressure_http,
     preview_http,
+    seeds_http,
     templates_http,
 )
 from services.queueing import settings as own
@@ -17,6 +18,7 @@ from services.queueing.changing import Changing
 from services.queueing.documents import Documents
 from services.queueing.preview import Previewing
 from services.queueing.quotas import Room
+from services.queueing.seeds import SeedLists
 from services.queueing.store import DAY_MS, JobStore
 from services.queueing.taking import Taking
 from services.queueing.template_putting import Putting
@@ -71,16 +73,7 @@ def routes(parts: Parts) -> Mounted:
         PressureRules(parts.client, parts.monotonic), Reached(parts.client, parts.partitions), parts.now_ms
     )
     hosts = OwnHosts(domains, settings.base_url)
-    documents = Documents(
-        parts.client,
-        parts.partitions,
-        parts.tokens,
-        parts.recipients,
-        Consents(parts.client, parts.partitions, parts.monotonic),
-        UntrackedList(parts.client),
-        hosts,
-        parts.now_ms,
-    )
+    seeds = seeds_http.routes(SeedLists(parts.client, parts.monotonic))
     return Mounted(
         [
             *jobs,
@@ -90,10 +83,24 @@ def routes(parts: Parts) -> Mounted:
             *preview_http.routes(_previewing(parts, compiler, taking, compiling.Rendering(sandbox), hosts, aside)),
             *optins,
             *pressure,
-            *documents_http.routes(documents),
+            *seeds,
+            *documents_http.routes(_documents(parts, hosts)),
         ],
         max_body_bytes=mine.max_body_bytes,
         run=sandbox.run,
+    )
+
+
+def _documents(parts: Parts, hosts: OwnHosts) -> Documents:
+    return Documents(
+        parts.client,
+        parts.partitions,
+        parts.tokens,
+        parts.recipients,
+        Consents(parts.client, parts.partitions, parts.monotonic),
+        UntrackedList(parts.client),
+        hosts,
+        parts.now_ms,
     )
 
 

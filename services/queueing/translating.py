@@ -56,9 +56,12 @@ def shows(templated: Templated, made: Mapping[str, Templated]) -> list[Reference
 def joined(compiled: CompiledContent | list[Fault], made: Mapping[str, Templated]) -> CompiledContent | list[Fault]:
     """One content of all. Faults, each with its language, if one of them does not fit."""
     faults = list(compiled) if isinstance(compiled, list) else []
+    # What all languages have in common, such as the header fields, is told once.
+    common = {(fault.at, fault.what) for fault in faults}
     for language, templated in made.items():
         at = f"$.translations.{language}"
-        faults += [Fault(at + fault.at.removeprefix("$"), fault.what) for fault in templated.faults]
+        own = [fault for fault in templated.faults if (fault.at, fault.what) not in common]
+        faults += [Fault(at + fault.at.removeprefix("$"), fault.what) for fault in own]
     if faults or isinstance(compiled, list):
         return faults
     variants: dict[str, Variant] = {}

@@ -11,7 +11,7 @@ A message that bounced late is bounced and no longer delivered. People and machi
 counted apart, and never added up here. A message that a person clicked in was opened, whether its picture was or not.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -33,6 +33,7 @@ from services.reports.visits import Visits
 from shared.redis import jobs, stops
 from shared.words import ids
 from shared.words.content import TrackedLink
+from shared.words.content import positions_by_document as positions_by_document
 from shared.words.content import positions_by_url as positions_by_url
 from shared.words.described import says
 from shared.words.times import rfc3339
@@ -179,7 +180,11 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     list: Annotated[str | None, says("The name of its list.", "newsletter")]
     category: Annotated[str | None, says("Its category.", "promotion")]
     tags: Annotated[Sequence[str], says("Its tags.", ["soldes"])]
-    test: Annotated[bool, says("Whether the caller called it a test, or it is of the sandbox.", False)]
+    test: Annotated[
+        bool, says("Whether the caller called it a test, or it is of the sandbox, or for the seed list.", False)
+    ]
+    seeds: Annotated[str | None, says("The job by which the seed list got a copy of it.", "068vjfm5s9xk3q0vd1c0")]
+    seeds_of: Annotated[str | None, says("The job of which it is that copy.", None, "068vjfm5s9m2rc1jqqrg")]
     sandbox: Annotated[bool, says("Whether it was sent with a key of the sandbox: to no host of the world.", False)]
     created_at: Annotated[str, says("When it was made.", "2026-01-31T09:05:00.123Z")]
     request: Annotated[
@@ -210,9 +215,8 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
 #: The fields of a job that are shown; the tenant is what decides to whom.
 FIELDS = (
     jobs.TENANT, jobs.STATE, jobs.STREAM, jobs.SENDER, jobs.SUBJECT, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST,
-    jobs.SANDBOX,
-    jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.CHANGED_AT, jobs.TOTAL, jobs.RATE, jobs.AT_MOST_ONCE,
-    jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED, jobs.TEMPLATE,
+    jobs.SANDBOX, jobs.SEEDS_OF, jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.CHANGED_AT, jobs.TOTAL, jobs.RATE,
+    jobs.AT_MOST_ONCE, jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED, jobs.TEMPLATE,
 )  # fmt: skip
 
 
@@ -230,6 +234,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     test: bool
     sandbox: bool = False
+    seeds: str = ""
+    seeds_of: str = ""
     created_at: int
     send_at: int
     expires_at: int
@@ -259,6 +265,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             tags=found[jobs.TAGS],
             test=found[jobs.TEST],
             sandbox=found[jobs.SANDBOX],
+            seeds_of=found[jobs.SEEDS_OF],
             created_at=ids.job_created_ms(job),
             send_at=found[jobs.SEND_AT],
             expires_at=found[jobs.EXPIRES_AT],
@@ -273,15 +280,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             awaited=found[jobs.AWAITED],
             template=found[jobs.TEMPLATE],
         )
-
-
-def positions_by_document(links: Iterable[TrackedLink]) -> dict[str, list[int]]:
-    """Where the links of each tracked document stand."""
-    positions: dict[str, list[int]] = {}
-    for link in links:
-        if link.document:
-            positions.setdefault(link.document, []).append(link.position)
-    return positions
 
 
 def stop_names(job: Job) -> list[str]:
@@ -320,6 +318,8 @@ def report(
         tags=job.tags,
         test=job.test,
         sandbox=job.sandbox,
+        seeds=job.seeds or None,
+        seeds_of=job.seeds_of or None,
         created_at=rfc3339(job.created_at),
         request=job.request or None,
         send_at=rfc3339(job.send_at) if job.send_at else None,

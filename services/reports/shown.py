@@ -1,5 +1,7 @@
 """A job and a message as they are shown, over HTTP and at the console: read from the store, and put together."""
 
+import msgspec
+
 from services.reports import describe, job_report
 from services.reports.describe import TimelineEvent
 from services.reports.feed import cursor
@@ -21,6 +23,7 @@ async def job_shown(reader: ReportReader, jobs: JobList, job: Job) -> JobReport:
     # The counters after the bitmaps: no URL has then more unique clicks than its job has.
     counters = await reader.counts(job.id)
     stop = await reader.stop(job_report.stop_names(job))
+    job = msgspec.structs.replace(job, seeds=await reader.seeds(job))
     return job_report.report(job, counters, links, unique, stop, await jobs.is_cancelled(job), opened)
 
 

@@ -32,6 +32,7 @@ from shared.redis import bus, jobs, keys
 from shared.redis.redis import Client, Script
 from shared.redis.stops import Stop, StopList
 from shared.words import content, ids
+from shared.words.consent import MARKETING_STREAM
 from shared.words.content import CompiledContent, TrackedLink
 from shared.words.tokens import TRAP_POSITION
 
@@ -123,6 +124,13 @@ class ReportReader:
         """None if there is no such job."""
         found = await jobs.read(self._client, self._partitions, job, FIELDS)
         return Job.read(job, found) if found[jobs.TENANT] else None
+
+    async def seeds(self, job: Job) -> str:
+        """The job by which the seed list got a copy of that one; "" if it got none."""
+        if job.stream != MARKETING_STREAM or job.test:
+            return ""
+        copy = ids.seeds_job(job.id, self._partitions)
+        return copy if await self._client.exists(keys.job(self._partition(copy), copy)) else ""
 
     async def jobs(self, tenant: str | None, after: str, most: int) -> list[str]:
         """The latest jobs, of a tenant or of all (None), made before the one `after` ("": all of them)."""

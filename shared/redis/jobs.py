@@ -124,6 +124,7 @@ CHANGES = _number("changes")
 CHANGED_AT = _number("changed_at")
 STARTED_AT = _number("started_at")
 TIMING = Field("timing", b"", bytes, bytes)
+SEEDS_OF = _text("seeds_of")
 TAGS: Field[tuple[str, ...]] = Field("tags", (), "\n".join, _lines)
 
 #: Every field there is, by its name.
@@ -133,7 +134,7 @@ FIELDS: dict[str, Field[Any]] = {
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
         AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE, PURPOSE,
         SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED, UNDEFINED, SOURCE, CHANGES, CHANGED_AT,
-        STARTED_AT, TIMING, SANDBOX, TEMPLATE,
+        STARTED_AT, TIMING, SANDBOX, TEMPLATE, SEEDS_OF,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -170,6 +171,8 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     undefined: bytes = b""
     source: bytes = b""
     timing: bytes = b""
+    #: The job that it is the copy of, for the seed list.
+    seeds_of: str = ""
 
 
 def written(new: New) -> dict[str, Stored]:
@@ -184,6 +187,7 @@ def written(new: New) -> dict[str, Stored]:
     named = (_written(TEMPLATE, new.template),) if new.template else ()
     changeable = (_written(SOURCE, new.source),) if new.source else ()
     timed = (_written(TIMING, new.timing),) if new.timing else ()
+    copied = (_written(SEEDS_OF, new.seeds_of),) if new.seeds_of else ()
     return dict(
         (
             *named,
@@ -196,6 +200,7 @@ def written(new: New) -> dict[str, Stored]:
             *wanted,
             *changeable,
             *timed,
+            *copied,
             _written(TENANT, new.tenant),
             _written(STREAM, new.stream),
             _written(CONTENT, new.content),

@@ -726,6 +726,12 @@ def pressure_rules() -> str:
     return "est:{meta}:pressure_rules"
 
 
+def seed_lists() -> str:
+    """hash, tenant → the addresses that get a copy of each of its bulk jobs (msgpack list) · until the tenant takes
+    them back"""
+    return "est:{meta}:seed_lists"
+
+
 # Who was erased, and who is being erased
 
 

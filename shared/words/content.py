@@ -173,6 +173,15 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(CompiledContent)
 
 
+def positions_by_document(links: Iterable[TrackedLink]) -> dict[str, list[int]]:
+    """Where the links of each tracked document stand."""
+    positions: dict[str, list[int]] = {}
+    for link in links:
+        if link.document:
+            positions.setdefault(link.document, []).append(link.position)
+    return positions
+
+
 def positions_by_url(links: Iterable[TrackedLink]) -> dict[str, list[int]]:
     """Where each URL stands that is no tracked document's."""
     positions: dict[str, list[int]] = {}

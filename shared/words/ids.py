@@ -7,6 +7,7 @@ wanted (an Idempotency-Key picks the partition of its job). A message id is `<jo
 
 from base64 import b32hexdecode, b32hexencode
 from functools import lru_cache
+from hashlib import blake2b
 from zlib import crc32
 
 JOB_BYTES = 12
@@ -24,6 +25,11 @@ def new_job_id(now_ms: int, chance: bytes, partitions: int, partition: int | Non
     if partition is not None:
         tail = min(tail - tail % partitions, 65536 - partitions - 65536 % partitions) + partition
     return job_text(now_ms.to_bytes(6, "big") + chance[:4] + tail.to_bytes(2, "big"))
+
+
+def seeds_job(job: str, partitions: int) -> str:
+    """The job by which the tenant's seed list gets a copy of this one. It counts as made at the same time."""
+    return new_job_id(job_created_ms(job), blake2b(job.encode(), digest_size=6).digest(), partitions)
 
 
 def last_job(at_ms: int) -> str:

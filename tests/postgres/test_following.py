@@ -38,7 +38,7 @@ class Sent:
         return "news" if job == "listed" else ""
 
     async def about(self, jobs: Sequence[str]) -> dict[str, About]:
-        return {job: operations.about(job, UNKNOWN) for job in jobs}
+        return {job: operations.about(job, UNKNOWN)._replace(test=job == "tried") for job in jobs}
 
 
 def entry(fact: type[events.Fact], number: int = 1, tenant: str = "acme", /, **fields: Any) -> bus.Entry:
@@ -90,6 +90,18 @@ async def test_e5_what_happens_to_mail_changes_the_contact_and_is_in_its_history
     assert await house.state(ANA) == State(optin=True, status="hard", diagnostic="550 gone")
     assert await house.state(BO) == State(optin=True, left=True)
     assert await house.history(ANA) == [("fact 0000000000000001", {"email_status": [None, "hard"]})]
+
+
+async def test_k24_what_is_done_with_a_test_is_noted_of_nobody(house: House, empty: Database) -> None:
+    for job in ("tried", "sent"):
+        await house.apply(
+            entry(events.Clicked, 1, job=job, ordinal=0), entry(events.Bounced, 2, kind="hard", job=job, ordinal=0)
+        )
+
+    async with empty.connection() as sql:
+        assert [row["key"] for row in await sql.fetch("SELECT key FROM operations")] == ["sent"]
+        assert await sql.fetchval("SELECT count(*) FROM behaviours") == 2
+    assert (await house.state(ANA)).status == "hard"
 
 
 async def test_facts_of_one_batch_count_in_their_order(house: House) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import test_utils
 
-from services.queueing import changing_http, preview_http, template_putting, template_store, templates_http
+from services.queueing import changing_http, preview_http, template_putting, template_store, templates, templates_http
 from services.queueing import http as queueing
 from services.queueing.aside import Aside
 from services.queueing.changing import Changing
@@ -255,7 +255,7 @@ async def test_a_bad_template_is_refused_with_all_that_is_wrong_and_changes_noth
     assert set(at) == {"$.translations.nl"}
     bad["translations"] = {"de": {"html": "<p>\n\n{{ b|nofilter }}</p>"}}
     _, problem = await front.call("PUT", "/v1/templates/news", bad)
-    assert {fault["at"] for fault in problem["faults"]} == {"$.subject", "$.html"}
+    assert {fault["at"] for fault in problem["faults"]} == {"$.subject", "$.html", "$.translations.de.html"}
     assert any("line 2" in fault["what"] for fault in problem["faults"])
     good = {**bad, "subject": "s", "html": "<p>x</p>"}
     _, problem = await front.call("PUT", "/v1/templates/news", good)
@@ -309,6 +309,71 @@ async def test_each_recipient_gets_their_language_in_the_layout_of_that_language
     assert JobTemplate.read(stored[jobs.TEMPLATE]) == JobTemplate(
         name="welcome", version=1, layout="frame", layout_version=1
     )
+
+
+LOGO = {"filename": "logo.png", "content_type": "image/png", "content_id": "logo", "content": "iVBORw0KGgo="}
+MJML_FRAME = {
+    "from": "Chouette <news@acme.test>",
+    "mjml": (
+        '<mjml><mj-body><mj-section><mj-column><mj-image src="cid:logo" alt="Chouette" /></mj-column></mj-section>'
+        "{{ content }}</mj-body></mjml>"
+    ),
+    "attachments": [LOGO],
+}
+
+
+def section(words: str) -> str:
+    return f"<mj-section><mj-column><mj-text>{words}</mj-text></mj-column></mj-section>"
+
+
+async def test_mjml_stands_in_a_layout_of_mjml_with_its_pictures_in_each_language(front: Front) -> None:
+    await front.put("frame", MJML_FRAME)
+    own = {"subject": "Bonjour", "layout": "frame", "mjml": section("Bonjour {{ prenom }}")}
+    await front.put("welcome", {**own, "translations": {"de": {"mjml": section("Guten Tag {{ prenom }}")}}})
+    people = [{"email": f"{at}@x.test", "variables": {"prenom": "Ana", "language": tag}} for at, tag in enumerate("fd")]
+    people[1]["variables"] = {"prenom": "Uli", "language": "de"}
+
+    status, answer = await front.job(*people, template="welcome")
+    assert status == 202, answer
+    mails = [await front.mail(answer["id"], ordinal) for ordinal in range(2)]
+
+    for mail, greeting in zip(mails, ("Bonjour Ana", "Guten Tag Uli"), strict=True):
+        assert greeting in texts(mail)["text/html"]
+        assert greeting in texts(mail)["text/plain"]  # made of the HTML
+        assert 'src="cid:logo"' in texts(mail)["text/html"]
+        assert [part["Content-ID"] for part in mail.walk() if part.get_content_type() == "image/png"] == ["<logo>"]
+
+
+async def test_what_a_template_is_made_of_has_to_fit_its_layout(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(templates, "MAX_FILES_BYTES", 100)
+    await front.put("frame", MJML_FRAME)
+
+    for bad, at in (
+        ({"html": "<p>x</p>", "layout": "frame"}, "$.layout"),  # HTML in MJML
+        ({"mjml": "<mj-sec", "layout": "frame"}, "$.layout"),
+        ({"mjml": "<mj-sec"}, "$.mjml"),
+        ({"html": '<p>x</p><img src="cid:nowhere">'}, "$.html"),
+        ({"html": "<p>x</p>", "attachments": [{**LOGO, "content": "A" * 104}]}, "$.attachments"),
+        ({"html": "<p>x</p>", "attachments": [LOGO, LOGO]}, "$.attachments[1].content_id"),
+        ({"html": "<p>x</p>", "mjml": "<mjml></mjml>"}, "$.mjml"),
+        ({"mjml": section("x"), "layout": "frame", "translations": {"de": {"html": "x"}}}, "$.translations.de"),
+    ):
+        status, problem = await front.call("PUT", "/v1/templates/welcome", {"subject": "s", **bad})
+        assert (status, [fault["at"] for fault in problem["faults"]][-1]) == (422, at), (bad, problem)
+    assert [one["name"] for one in (await front.call("GET", "/v1/templates"))[1]["templates"]] == ["frame"]
+
+
+async def test_a_preview_shows_what_is_made_of_mjml_and_css(front: Front) -> None:
+    html = "<html><head><style>p {color: red}</style></head><body><p>Bonjour {{ prenom }}</p></body></html>"
+    _, inlined = await front.call("POST", "/v1/preview", previewed(html=html, inline_css=True, preheader="Vite"))
+    _, made = await front.call(
+        "POST", "/v1/preview", previewed(mjml=f"<mjml><mj-body>{section('{{ prenom }}')}</mj-body></mjml>")
+    )
+
+    assert '<p style="color: red' in inlined["html"].replace("color:red", "color: red")
+    assert inlined["text"].startswith("Bonjour Ana")
+    assert "Ana" in made["html"]
+    assert "<mj-" not in made["html"]
 
 
 async def test_what_is_accepted_keeps_what_the_template_was(front: Front) -> None:

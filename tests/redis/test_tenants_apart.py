@@ -103,6 +103,7 @@ class House:
             ("PUT", "/v1/pressure", {"rules": [{"most": 2, "days": 1}]}),
             ("PUT", "/v1/templates/frame", {"html": f"<p>{tenant}</p>{{{{ content }}}}"}),
             ("PUT", "/v1/templates/welcome", {"subject": tenant, "html": f"<p>{tenant}</p>", "layout": "frame"}),
+            ("PUT", "/v1/seed-list", {"addresses": [f"seed@{tenant}.example"]}),
             ("PUT", "/v1/drops/stops", {"kind": "suppressions", "target": "crm"}),
             ("PUT", "/v1/fields/sector", {"kind": "choice", "choices": [{"value": tenant}]}),
             ("PUT", "/v1/contacts/ana@exemple.fr", {"fields": {"sector": tenant, "tags": [tenant]}}),

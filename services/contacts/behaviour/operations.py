@@ -7,11 +7,11 @@ what such jobs have in common is their category, or, without one, their stream.
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from shared.redis.jobs import CATEGORY, STREAM, SUBJECT, TAGS, Job
+from shared.redis.jobs import CATEGORY, STREAM, SUBJECT, TAGS, TEST, Job
 from shared.words import ids
 
 #: What is read of a job.
-FIELDS = (STREAM, CATEGORY, TAGS, SUBJECT)
+FIELDS = (STREAM, CATEGORY, TAGS, SUBJECT, TEST)
 #: Jobs of these streams share an operation.
 _SHARING = frozenset(("transactional", "one_to_one"))
 _MAX_CHARS = 1_000
@@ -28,6 +28,8 @@ class About(NamedTuple):
     category: str
     tags: tuple[str, ...]
     started_at: datetime
+    #: What is done with it is noted of nobody.
+    test: bool = False
 
 
 def about(job: str, found: Job) -> About:
@@ -36,7 +38,9 @@ def about(job: str, found: Job) -> About:
     shared = stream in _SHARING
     key = (category or stream) if shared else job
     name = key if shared else _cut(found[SUBJECT])
-    return About(key, shared, name, stream, category, tuple(_cut(one) for one in found[TAGS]), _made_at(job))
+    return About(
+        key, shared, name, stream, category, tuple(_cut(one) for one in found[TAGS]), _made_at(job), found[TEST]
+    )
 
 
 def _made_at(job: str) -> datetime:

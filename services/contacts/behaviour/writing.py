@@ -70,6 +70,9 @@ class Known(NamedTuple):
     recipients: Mapping[Message, int]
     operations: Mapping[str, Operation]
 
+    def is_test(self, job: str) -> bool:
+        return job in self.operations and self.operations[job].about.test
+
 
 class Written(NamedTuple):
     """What may be remembered once it is written."""

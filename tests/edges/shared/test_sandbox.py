@@ -67,6 +67,22 @@ def asked(source: str, email: str = "ana@exemple.com", variables: Any = None) ->
     return Asked(digest, job, packed, email, "Ana", {"unsubscribe_url": "https://t.exemple.fr/u/x"})
 
 
+def test_k24_a_test_is_compiled_with_what_shows_that_it_is_one() -> None:
+    async def test() -> None:
+        async with running(COMPILING) as sandbox:
+            tested, sent = [
+                await Compiler(sandbox).compile(draft(text="see https://a.fr/x", test=test), Limits())
+                for test in (True, False)
+            ]
+            assert isinstance(tested, CompiledContent)
+            assert isinstance(sent, CompiledContent)
+            assert (tested.subject.pieces, sent.subject.pieces) == (("[Test] ", "Bonjour"), ("Bonjour",))
+            assert tested.links == sent.links
+            assert "0: a.fr/x" in str(tested.body)
+
+    run(test)
+
+
 def job(source: str, field: str = "text") -> Draft:
     fields: dict[str, Any] = {"text": "Bonjour"} | {field: source}
     return draft(**fields)

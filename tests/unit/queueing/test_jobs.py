@@ -59,6 +59,13 @@ def test_a_job_keeps_each_recipient_at_its_index_and_says_who_is_rejected() -> N
     assert job.waiting[0].metadata == {"crm_id": "17"}
 
 
+def test_a_test_shows_one_address_the_mails_of_several() -> None:
+    recipients = [{"email": "ana@exemple.fr", "variables": {"prenom": name}} for name in ("Ana", "Bo")]
+
+    assert [one.reason for one in _read({**GOOD, "recipients": recipients}).rejected] == ["duplicate_address"]
+    assert _read({**GOOD, "recipients": recipients, "test": True}).rejected == []
+
+
 @pytest.mark.parametrize("letter", ["a", "é", "🦉"])
 def test_html_that_gmail_would_cut_off_is_warned_of(letter: str) -> None:
     most = "<p>" + letter * ((doubts.SHOWN_BYTES - 3) // len(letter.encode()))

@@ -10,7 +10,7 @@ JOB = ids.new_job_id(1_790_000_000_000, b"chance", 4)
 
 
 def job(stream: bytes, category: bytes = b"") -> Job:
-    return Job(FIELDS, [stream, category, b"soldes\nvip", b"Hello\0"])
+    return Job(FIELDS, [stream, category, b"soldes\nvip", b"Hello\0", None])
 
 
 def test_a_bulk_job_is_an_operation_of_its_own_with_its_tags() -> None:
