@@ -14,6 +14,7 @@ OF_A_JOB = {
     "started",
     "open_job_removed",
     "selected",
+    "seeds_sent",
     "finished",
     "targeted",
     "not_targeted",
