@@ -26,6 +26,21 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from .answers import (
+    Accepted,
+    Appended,
+    Fault,
+    Message,
+    Page,
+    Preview,
+    Report,
+    Started,
+    Suppression,
+    Template,
+    TemplatePut,
+    Usage,
+)
+
 #: Tries of a request, and the longest wait before the next: by then a restart of the engine is over.
 TRIES = 8
 LONGEST_WAIT_S = 60.0
@@ -41,13 +56,6 @@ _URN = "urn:estafette:problem:"
 
 T = TypeVar("T")
 Job = Mapping[str, Any]
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """What is wrong with a request: where, and what."""
-
-    at: str
-    what: str
 
 
 class Refused(Exception):
@@ -90,131 +98,6 @@ _CLASSES: Mapping[int, type[Refused]] = {
     400: Invalid, 401: NotAllowed, 403: NotAllowed, 404: NotFound, 409: Conflict, 413: Invalid, 415: Invalid,
     422: Invalid, 429: Busy, 502: Busy, 503: Busy, 504: Busy,
 }  # fmt: skip
-
-
-class NotMailed(msgspec.Struct, frozen=True):
-    """A recipient whose address is none, or that was there twice."""
-
-    email: str = ""
-    reason: str = ""
-
-
-class Named(msgspec.Struct, frozen=True):
-    """The message of a recipient."""
-
-    id: str
-    email: str
-
-
-class Accepted(msgspec.Struct, frozen=True):
-    """The job is stored."""
-
-    id: str
-    state: str
-    accepted: int = 0
-    rejected: list[NotMailed] = []
-    messages: list[Named] = []
-    warnings: list[Fault] = []
-
-
-class Appended(msgspec.Struct, frozen=True):
-    appended: int
-    duplicates: int
-    rejected_total: int = 0
-    faults_total: int = 0
-    faults: list[Fault] = []
-    stopped: str | None = None
-
-
-class Started(msgspec.Struct, frozen=True):
-    id: str
-    state: str
-
-
-class Bounces(msgspec.Struct, frozen=True):
-    total: int = 0
-    hard: int = 0
-    soft: int = 0
-    block: int = 0
-
-
-class Counts(msgspec.Struct, frozen=True):
-    """The figures of a job by the end of its messages; `Report.all` has every other one."""
-
-    accepted: int = 0
-    delivered: int = 0
-    bounced: Bounces = Bounces()
-    expired: int = 0
-    failed: int = 0
-    pending: int = 0
-
-
-class Report(msgspec.Struct, frozen=True):
-    """What became of a job; `all` is the whole answer."""
-
-    id: str
-    state: str
-    stream: str
-    total: int
-    counts: Counts
-    subject: str = ""
-    send_at: str | None = None
-    all: dict[str, Any] = {}
-
-    @property
-    def is_done(self) -> bool:
-        """Every message has its end."""
-        return self.state == "done"
-
-
-class Event(msgspec.Struct, frozen=True):
-    """Something that happened. A repeat has the same `event_id`."""
-
-    event_id: str
-    type: str
-    time: str
-    job: str | None = None
-    message: str | None = None
-    email: str | None = None
-    details: dict[str, Any] = {}
-
-
-class Page(msgspec.Struct, frozen=True):
-    """Of the feed. Keep `next` once these events are dealt with: it is where to go on after a restart."""
-
-    events: list[Event]
-    next: str
-    more: bool = False
-
-
-class Message(msgspec.Struct, frozen=True):
-    id: str
-    job: str
-    email: str | None
-    state: str
-    timeline: list[Event] = []
-
-
-class Suppression(msgspec.Struct, frozen=True):
-    address: str
-    reason: str
-    since: str
-    diagnostic: str = ""
-
-
-class Used(msgspec.Struct, frozen=True):
-    """Of a day, or of all days that were asked for (`day` is "" then)."""
-
-    accepted: int = 0
-    delivered: int = 0
-    calls: int = 0
-    stored_bytes: int = 0
-    day: str = ""
-
-
-class Usage(msgspec.Struct, frozen=True):
-    days: list[Used]
-    total: Used
 
 
 class Client:
@@ -310,6 +193,29 @@ class Client:
     async def usage(self, **query: str) -> Usage:
         """Mails, calls and stored bytes day by day: of the last month, or from `since` until `until` (2026-01-31)."""
         return await self._answered("GET", "/v1/usage", Usage, query=query)
+
+    # What a mail looks like, and templates
+
+    async def preview(self, job: Job, *, recipient: int = 0) -> Preview:
+        """The mail that a job would make for one of its recipients. Nothing is stored or sent."""
+        return await self._answered("POST", "/v1/preview", Preview, job, query={"recipient": str(recipient)})
+
+    async def put_template(self, name: str, template: Mapping[str, Any]) -> TemplatePut:
+        """A new template, or a new version of it."""
+        return await self._answered("PUT", f"/v1/templates/{quote(name)}", TemplatePut, template)
+
+    async def template(self, name: str, version: int | None = None) -> Template:
+        """The newest version, or that one."""
+        path = f"/v1/templates/{quote(name)}" + (f"/versions/{version}" if version else "")
+        return await self._answered("GET", path, Template)
+
+    async def templates(self) -> list[dict[str, Any]]:
+        found = await self._answered("GET", "/v1/templates", dict[str, Any])
+        return list(found["templates"])
+
+    async def remove_template(self, name: str) -> None:
+        """With all its versions; jobs that were made of it keep what they have."""
+        await self._answered("DELETE", f"/v1/templates/{quote(name)}", type(None))
 
     # Messages, sets, events
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.client.client import Client, Invalid, Report
+from services.client.answers import Report
+from services.client.client import Client, Invalid
 from tests.flows.stack import HTML, Stack
 
 CONTENT = {
@@ -16,7 +17,7 @@ CONTENT = {
 
 async def test_the_client_sends_a_campaign_follows_it_and_leaves_out_who_is_on_the_list(tmp_path: Path) -> None:
     async with Stack.running(tmp_path / "run") as stack:
-        key = await stack.new_key("demo", "send,read,suppress")
+        key = await stack.new_key("demo", "send,read,suppress,admin")
         async with Client(stack.base, key) as mail:
             await mail.suppress("cy@x.test", "unsubscribed")
             job = await mail.open(CONTENT, idempotency_key="campaign-1")
@@ -59,6 +60,16 @@ async def test_the_client_sends_a_campaign_follows_it_and_leaves_out_who_is_on_t
             assert [one.address async for one in mail.suppressions(reason="unsubscribed")] == ["cy@x.test"]
             await mail.unsuppress("cy@x.test")
             assert await mail.suppressed("cy@x.test") is None
+
+            await mail.put_template("hello", {"subject": "Bonjour {{ prenom }}", "html": HTML})
+            assert not (await mail.put_template("hello", {"subject": "Bonjour {{ prenom }}", "html": HTML})).changed
+            named = {"from": CONTENT["from"], "template": "hello", "recipients": people}
+            seen = await mail.preview(named, recipient=1)
+            assert (seen.subject, seen.template) == ("Bonjour bo", "hello 1")
+            assert "Subject: Bonjour bo" in seen.message
+            assert (await mail.template("hello", 1)).content["subject"] == "Bonjour {{ prenom }}"
+            await mail.remove_template("hello")
+            assert await mail.templates() == []
 
             with pytest.raises(Invalid) as wrong:
                 await mail.send({**CONTENT, "subject": "{{", "recipients": [{"email": "ana@x.test"}]})

@@ -15,6 +15,7 @@ OF_A_JOB = {
     "open_job_removed",
     "seeds_sent",
     "selected",
+    "seeds_sent",
     "finished",
     "targeted",
     "not_targeted",

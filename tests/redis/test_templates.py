@@ -234,6 +234,25 @@ async def test_what_is_stored_counts_until_it_is_removed(front: Front, monkeypat
     await front.put("other", {"subject": "s", "text": "x"})
 
 
+async def test_a_test_of_a_template_says_so_and_lists_its_links_in_each_language(front: Front) -> None:
+    await front.put("frame", FRAME)
+    await front.put("welcome", WELCOME)
+
+    for language, link, other in (("fr", "acme.test/fr", "acme.test/de"), ("de", "acme.test/de", "acme.test/fr")):
+        asked = {
+            "template": "welcome",
+            "test": True,
+            "recipients": [{"email": "ana@exemple.fr", "variables": {"language": language}}],
+        }
+        status, shown = await front.call("POST", "/v1/preview", asked)
+        assert status == 200, shown
+        assert shown["subject"].startswith("[Test] ")
+        assert {"name": "X-Estafette-Test", "value": "1"} in shown["headers"]
+        for part in ("html", "text"):
+            assert f": {link}" in shown[part]
+            assert other not in shown[part]
+
+
 async def test_two_who_change_at_once_make_two_versions(front: Front) -> None:
     put = [front.put("news", {"subject": str(number), "text": "x"}) for number in range(8)]
 

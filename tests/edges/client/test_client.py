@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from services.client import client as module
-from services.client.client import Busy, Client, Conflict, Fault, Invalid, NoAnswer, NotAllowed, NotFound, Refused
+from services.client.answers import Fault
+from services.client.client import Busy, Client, Conflict, Invalid, NoAnswer, NotAllowed, NotFound, Refused
 
 JOB = {"from": "a@b.example", "subject": "s", "text": "t", "recipients": [{"email": "ana@exemple.fr"}]}
 ACCEPTED = {"id": "j1", "state": "queueing", "accepted": 1, "new_field": 1, "messages": [{"id": "j1.0", "email": "x"}]}

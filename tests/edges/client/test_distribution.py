@@ -30,4 +30,4 @@ def test_the_wheel_of_the_client_has_what_it_needs_and_nothing_else(tmp_path: Pa
     subprocess.run([sys.executable, "-I", "-c", USE, str(unpacked)], cwd=tmp_path, check=True)
 
     files = {file.name for file in (unpacked / "estafette_client").iterdir() if file.is_file()}
-    assert files == {"__init__.py", "client.py", "py.typed", "webhooks.py"}
+    assert files == {"__init__.py", "answers.py", "client.py", "py.typed", "webhooks.py"}
