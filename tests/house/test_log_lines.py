@@ -15,7 +15,6 @@ OF_A_JOB = {
     "open_job_removed",
     "seeds_sent",
     "selected",
-    "seeds_sent",
     "finished",
     "targeted",
     "not_targeted",
