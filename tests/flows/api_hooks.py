@@ -45,6 +45,8 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "PUT /v1/fields/{field}": {"kind": "text", "label": "Ville"},
     "POST /v1/sub-accounts": {"name": "demo-fuzz"},
     "POST /v1/sub-accounts/{sub_account}/keys": {"scopes": ["send", "read"], "name": "fuzz"},
+    "PUT /v1/templates/{template}": {"subject": "Bonjour", "html": "<p>Bonjour {{ prenom }}</p>"},
+    "POST /v1/preview": GOOD_JOB,
     "POST /v1/segments/count": {"criteria": IN_LYON},
     "POST /v1/segments/sample": {"criteria": IN_LYON, "limit": 3},
 }

@@ -170,6 +170,7 @@ async def known_templates(stack: Stack) -> dict[str, dict[str, list[str]]]:
         assert (await stack.call("PUT", f"/v1/templates/{name}", {"subject": "s", "text": "t"}))[0] == 201
     return {
         "/v1/templates/{template}": {"template": names},
+        "/v1/preview": {"recipient": ["0"]},
         "/v1/templates/{template}/versions": {"template": names[:1]},
         "/v1/templates/{template}/versions/{version}": {"template": names[:1], "version": ["1"]},
     }
