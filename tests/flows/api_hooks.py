@@ -5,6 +5,7 @@ the word of its problem.
 `API_KNOWN` is a file of JSON, {"<operation or path>": {"<parameter>": ["value", …]}}; `API_SEEN` the file to write to.
 """
 
+import base64
 import json
 import os
 import random
@@ -33,10 +34,14 @@ GOOD_JOB: dict[str, Any] = {
     "recipients": [{"email": "fuzz@exemple.test"}, {"email": "not an address"}],
 }
 
+GOOD_MAIL = b"From: Chouette <news@exemple.fr>\r\nTo: fuzz@exemple.test\r\nSubject: Bonjour\r\n\r\nBonjour\r\n"
 IN_LYON: dict[str, Any] = {"kind": "field", "field": "town", "test": "equals", "value": "Lyon"}
 #: Of other requests, a body that is taken.
 GOOD_BODIES: dict[str, dict[str, Any]] = {
+    "PATCH /v1/jobs/{job}": {"subject": "Bonjour {{ prenom }}", "rate": "1000/s"},
     "POST /v1/jobs/{job}/start": {"send_at": None},
+    "POST /v1/mails": {"mail": base64.b64encode(GOOD_MAIL).decode(), "recipients": ["fuzz@exemple.test"]},
+    "PUT /v1/seed-list": {"addresses": ["seed@exemple.test"]},
     "POST /v1/domains/{domain}/activate": {"force": True},
     "PUT /v1/drops/{drop}": {"kind": "suppressions", "target": "crm"},
     "POST /v1/drops/{drop}/run": {"time": None},

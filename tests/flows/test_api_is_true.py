@@ -108,6 +108,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
     html += '<a href="{{ view_url }}">voir</a> <a data-document="Devis" href="https://exemple.fr/d.pdf">devis</a>'
     job_id = await stack.send("ana@api.test", "bo@api.test", html=html, attachments=[attachment])
     opened, paused, startable = await open_jobs(stack), await open_jobs(stack), await startable_jobs(stack)
+    changeable = await open_jobs(stack)
     for at in range(MANY):
         assert (await stack.call("POST", "/v1/domains", {"domain": f"known-{at}.test"}))[0] == 201
         assert (await stack.call("PUT", f"/v1/suppressions/known-{at}@api.test"))[0] == 201
@@ -126,6 +127,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
     return {
         **{f"/{kind}/{{token}}": {"token": found} for kind, found in tokens.items()},
         "/v1/jobs/{job}": {"job": [job_id, *opened[:1]]},
+        "PATCH /v1/jobs/{job}": {"job": changeable},
         "/v1/jobs/{job}/recipients": {"job": opened},
         "/v1/jobs/{job}/start": {"job": startable},
         "/v1/jobs/{job}/pause": {"job": paused[:1]},
