@@ -177,11 +177,12 @@ async def known_templates(stack: Stack) -> dict[str, dict[str, list[str]]]:
 
 
 async def known_report_links(stack: Stack, job_id: str) -> dict[str, dict[str, list[str]]]:
-    """Links to the report of that job: one that is shown, the others to be taken back."""
+    """What that job shows, and links to its report: one that is shown, the others to be taken back."""
     path = f"/v1/jobs/{job_id}/report-links"
     made = [await stack.call("POST", path) for _ in range(MANY)]
     assert {status for status, _ in made} == {201}
     return {
+        **{f"/v1/jobs/{{job}}/{shown}": {"job": [job_id]} for shown in ("content", "messages", "statistics")},
         "/v1/jobs/{job}/report-links": {"job": [job_id]},
         "/v1/jobs/{job}/report-links/{link}": {"job": [job_id], "link": [link["id"] for _, link in made[1:]]},
         "/r/{token}/report": {"token": [made[0][1]["path"].rpartition("/")[2]]},
