@@ -62,7 +62,9 @@ async def counts(stack: Stack) -> tuple[dict[str, int], dict[str, int]]:
         for name in await client.zrange(keys.open_jobs(p), 0, -1):
             found["open_jobs"] += 1
             one = name.decode()
-            found["bytes"] += await client.hstrlen(keys.job(p, one), "content") + JOB_BYTES
+            # What it is made of stays with it for as long as it can be changed.
+            made = [await client.hstrlen(keys.job(p, one), field) for field in ("content", "source")]
+            found["bytes"] += sum(made) + JOB_BYTES
             found["bytes"] += sum(map(len, await client.zrange(keys.job_recipients(p, one), 0, -1)))
     await redis.close(client)
     return counted, found
