@@ -303,7 +303,7 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("templates", "put", "nobody", "welcome", str(TEMPLATE)), "nobody"),
     (("templates", "put", "there", "wel come", str(TEMPLATE)), "not the name of a template"),
     (("templates", "put", "there", "welcome", "/nowhere.json"), "/nowhere.json"),
-    (("templates", "put", "there", "welcome", __file__), "not JSON"),
+    (("templates", "put", "there", "welcome", str(RULES)), "not JSON"),
     (("templates", "put", "there", "welcome", str(BROKEN_TEMPLATE)), "line 2"),
     (("pressure", "show", "nobody"), "nobody"),
     (("pressure", "show", "there", "ana"), "not an address"),
