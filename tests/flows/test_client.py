@@ -15,6 +15,11 @@ CONTENT = {
 }  # fmt: skip
 
 
+async def is_counted(mail: Client) -> bool:
+    """Calls are, once a second."""
+    return (await mail.usage()).total.calls > 0
+
+
 async def test_the_client_sends_a_campaign_follows_it_and_leaves_out_who_is_on_the_list(tmp_path: Path) -> None:
     async with Stack.running(tmp_path / "run") as stack:
         key = await stack.new_key("demo", "send,read,suppress,admin")
@@ -49,11 +54,7 @@ async def test_the_client_sends_a_campaign_follows_it_and_leaves_out_who_is_on_t
             assert [one["email"] async for one in mail.results(wanted)] == ["cy@x.test"]
             assert [(one["id"], one["subject"]) async for one in mail.jobs(state="done")] == [(job.id, report.subject)]
             assert [one["state"] async for one in mail.sent(recipient="cy@x.test")] == ["suppressed"]
-
-            async def counted() -> bool:
-                return (await mail.usage()).total.calls > 0
-
-            assert await stack.until(counted)
+            await stack.until(lambda: is_counted(mail))
             whole = f"From: news@exemple.fr\r\nTo: ana@x.test\r\nSubject: s\r\nDate: {formatdate()}\r\n\r\nt\r\n"
             assert (await mail.send_mail(whole.encode(), ["ana@x.test"])).accepted == 1
             message = await mail.message(f"{job.id}.2")
