@@ -1,6 +1,8 @@
 """A whole instance for flow tests: `estafette run` in a directory of its own, spoken to through its front doors."""
 
 import asyncio
+import email
+import email.policy
 import json
 import os
 import re
@@ -306,6 +308,12 @@ class Stack:
         status, body = await self.answered("GET", f"/mailbox/{mail['id']}/source")
         assert status == 200
         return bytes(body)
+
+    async def html(self, mail: Mapping[str, Any]) -> str:
+        """The mail's HTML and nothing around it: a signature is base64, in which `/o/` and the like stand by chance."""
+        part = email.message_from_bytes(await self.source(mail), policy=email.policy.default).get_body(("html",))
+        assert part is not None
+        return str(part.get_content())
 
     async def until(self, call: Callable[[], Awaitable[T | None]], patience_s: float = PATIENCE_SECONDS) -> T:
         """Asks until the answer is true, and returns it."""

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import quopri
 import re
 import signal
 import subprocess
@@ -136,7 +135,7 @@ def _told(client: Client, kind: str, job: str, people: list[str]) -> Any:
 
 
 async def _source(stack: Stack, to: str) -> str:
-    return quopri.decodestring(await stack.source(await stack.mail(to))).decode("utf-8", "replace")
+    return await stack.html(await stack.mail(to))
 
 
 async def _posted(stack: Stack, port: int, secret: str, number: str) -> int:

@@ -1,6 +1,5 @@
 """Recipients → pages, programs → /v1/consents: who agreed to what, what is proved of it, and what follows."""
 
-import quopri
 import re
 from typing import Any
 
@@ -19,10 +18,6 @@ async def _consent(stack: Stack, address: str) -> dict[str, Any] | None:
     return answer if status == 200 else None
 
 
-async def _html(stack: Stack, mail: dict[str, Any]) -> str:
-    return quopri.decodestring(await stack.source(mail)).decode("utf-8", "replace")
-
-
 def _link(html: str, path: str) -> str:
     found = re.search(rf"https?://[^\s\"<]*/{path}/[A-Za-z0-9_-]+", html)
     assert found is not None
@@ -37,7 +32,7 @@ async def _clicks_and_opens(stack: Stack, job_id: str) -> tuple[int, int]:
 async def test_who_withdraws_on_the_page_is_not_tracked_any_more_in_mails_they_have_either(stack: Stack) -> None:
     first = await stack.send("withdraws@consent.test", "agrees@consent.test", html=PAGES)
     mail, other = await stack.mail("withdraws@consent.test"), await stack.mail("agrees@consent.test")
-    html = await _html(stack, mail)
+    html = await stack.html(mail)
     page = _link(html, "p")
 
     seen = await stack.call("GET", page)
@@ -64,7 +59,7 @@ async def test_who_withdraws_on_the_page_is_not_tracked_any_more_in_mails_they_h
 async def _plain(stack: Stack, address: str) -> str | None:
     """The HTML of a mail that is sent now, once its links are plain: a tenant's first consent holds within a second."""
     await stack.done(await stack.send(address, html=PAGES))
-    sources = [await _html(stack, mail) for mail in await stack.mails(address)]
+    sources = [await stack.html(mail) for mail in await stack.mails(address)]
     return next((html for html in sources if 'href="https://exemple.fr/a"' in html), None)
 
 
@@ -83,7 +78,7 @@ async def test_what_a_program_notes_is_proved_and_holds_for_the_next_mail(stack:
 
 async def test_nothing_comes_of_the_pages_of_a_test(stack: Stack) -> None:
     await stack.send("tester@consent.test", html=PAGES, test=True)
-    html = await _html(stack, await stack.mail("tester@consent.test"))
+    html = await stack.html(await stack.mail("tester@consent.test"))
 
     opted_in = await stack.call("POST", _link(html, "a"), data={"by": "page"})
     saved = await stack.call("POST", _link(html, "p"), data={"tracking": "no"})
@@ -109,7 +104,7 @@ async def test_who_objects_gets_no_marketing_and_their_password(stack: Stack) ->
 
 async def test_the_button_opts_in_and_the_gate_lets_through_who_did(stack: Stack) -> None:
     await stack.send("asked@gate.test", html=PAGES, stream="transactional")
-    page = _link(await _html(stack, await stack.mail("asked@gate.test")), "a")
+    page = _link(await stack.html(await stack.mail("asked@gate.test")), "a")
     key = await stack.new_key("demo", "admin")
     changed, _ = await stack.call("PUT", "/v1/consent-rules", {"gate": "required"}, key=key)
     assert changed == 200

@@ -1,6 +1,5 @@
 """Senders → mails and `/v1/documents` → recipients → `/d/{token}`: openings of documents, told apart from clicks."""
 
-import quopri
 import re
 from typing import Any
 
@@ -20,10 +19,6 @@ OUTSIDE = {"name": "Facture", "url": "https://exemple.fr/facture.pdf"}
 DOCUMENT, PREFERENCES = (re.compile(rf"https?://[^\"\s<]*/{letter}/[\w-]+") for letter in "dp")
 
 
-async def _html(stack: Stack, mail: dict[str, Any]) -> str:
-    return quopri.decodestring(await stack.source(mail)).decode("utf-8", "replace")
-
-
 async def _opens(stack: Stack, link: str, headers: dict[str, str], method: str = "GET") -> str | None:
     """Where it leads."""
     async with stack.session.request(method, link, headers=headers, allow_redirects=False) as answer:
@@ -34,7 +29,7 @@ async def test_a_document_that_is_opened_from_a_mail_is_on_its_timeline_in_its_r
     stack: Stack,
 ) -> None:
     job = await stack.send("reads@document.test", html=HTML, variables={"numero": "113"})
-    html = await _html(stack, await stack.mail("reads@document.test"))
+    html = await stack.html(await stack.mail("reads@document.test"))
     (link,) = set(DOCUMENT.findall(html))  # in the text that is made of the HTML, too
     await stack.done(job)
 
@@ -95,8 +90,8 @@ async def test_links_of_the_api_are_for_a_message_or_an_address_and_end(stack: S
 
 async def test_of_who_withdraws_no_opening_is_recorded_and_documents_are_plain_from_then_on(stack: Stack) -> None:
     job = await stack.send("withdraws@document.test", "stays@document.test", html=HTML, variables={"numero": "7"})
-    html = await _html(stack, await stack.mail("withdraws@document.test"))
-    other = await _html(stack, await stack.mail("stays@document.test"))
+    html = await stack.html(await stack.mail("withdraws@document.test"))
+    other = await stack.html(await stack.mail("stays@document.test"))
     (link,), (stays,) = set(DOCUMENT.findall(html)), set(DOCUMENT.findall(other))
 
     await stack.call("POST", PREFERENCES.findall(html)[0], data={"tracking": "no", "by": "page"}, headers=PERSON)

@@ -171,7 +171,7 @@ async def test_who_does_not_consent_gets_plain_links_and_no_pixel(stack: Stack) 
 
     assert status == 202
     assert mail["links"][:2] == ["https://exemple.fr/a?x=1&y=2", "https://exemple.fr/b"]
-    assert b"/o/" not in await stack.source(mail)
+    assert "/o/" not in await stack.html(mail)
 
 
 async def test_an_address_is_listed_shown_and_set_valid_again(stack: Stack) -> None:

@@ -3,10 +3,8 @@
 How soon it does so with a hundred thousand is measured by `python -m loadtests.leaving`.
 """
 
-import quopri
 import re
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -20,10 +18,6 @@ FEW = 5
 PERSON = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
 HTML = '<p><a href="https://exemple.fr/a">a</a> {{ preferences_url }}</p>'
 LEAVE, WITHDRAW, OBJECT, STAY = ([f"{word}{number}@many.test" for number in range(FEW)] for word in "lwos")
-
-
-async def _html(stack: Stack, mail: dict[str, Any]) -> str:
-    return quopri.decodestring(await stack.source(mail)).decode("utf-8", "replace")
 
 
 def _link(html: str, path: str) -> str:
@@ -74,7 +68,7 @@ async def test_promise_4_who_leaves_withdraws_or_objects_while_twenty_thousand_a
         status, _ = await stack.call("POST", mails[address]["one_click"], data={"List-Unsubscribe": "One-Click"})
         assert status == 200
     for address in WITHDRAW:
-        page = _link(await _html(stack, mails[address]), "p")
+        page = _link(await stack.html(mails[address]), "p")
         status, _ = await stack.call("POST", page, data={"tracking": "no", "by": "page"}, headers=PERSON)
         assert status == 200
     for address in OBJECT:
@@ -84,7 +78,7 @@ async def test_promise_4_who_leaves_withdraws_or_objects_while_twenty_thousand_a
         await stack.until(partial(_is_listed, stack, address))
     await _relay_knows_withdrawn(stack, FEW)
     for address in (*WITHDRAW, *STAY):
-        html = await _html(stack, mails[address])
+        html = await stack.html(mails[address])
         await stack.call("GET", _link(html, "o"), headers=PERSON)
         await stack.call("GET", mails[address]["links"][0], headers=PERSON, allow_redirects=False)
     await stack.call("POST", f"/v1/jobs/{job_id}/resume")
@@ -101,7 +95,7 @@ async def test_promise_4_who_leaves_withdraws_or_objects_while_twenty_thousand_a
         assert len(await stack.mails(address)) == 1
     for address in (*WITHDRAW, *STAY):
         _, second = await stack.mails(address)
-        html = await _html(stack, second)
+        html = await stack.html(second)
         assert ("/o/" not in html) == (address in WITHDRAW)
         assert ('href="https://exemple.fr/a"' in html) == (address in WITHDRAW)
     await _nothing_is_recorded_of_who_withdrew(stack, first, few)

@@ -1,6 +1,5 @@
 """Recipients → their pages: leaving and coming back, lists, channels, how often, in the look of the tenant."""
 
-import quopri
 import re
 from collections.abc import AsyncIterator
 from html import unescape
@@ -43,7 +42,7 @@ async def look(stack: Stack) -> AsyncIterator[None]:
 
 async def _links(stack: Stack, address: str) -> dict[str, str]:
     """The pages of the one mail that somebody has, by their letters; that of tracking alone as `tracking`."""
-    html = quopri.decodestring(await stack.source(await stack.mail(address))).decode("utf-8", "replace")
+    html = await stack.html(await stack.mail(address))
     found = re.findall(r"https?://[^\s\"<]*/([upa])/[A-Za-z0-9_-]+(\?tracking)?", html)
     urls = [match[0] for match in re.finditer(r"https?://[^\s\"<]*/[upa]/[A-Za-z0-9_-]+(?:\?tracking|\?box)?", html)]
     return {"tracking" if tracking else letter: url for (letter, tracking), url in zip(found, urls, strict=True)}
@@ -312,7 +311,7 @@ async def test_a_double_opt_in_is_confirmed_by_the_button_of_its_page_alone(stac
 
     first, accepted = await stack.call("POST", "/v1/optins", body)
     again, repeated = await stack.call("POST", "/v1/optins", body)
-    html = quopri.decodestring(await stack.source(await stack.mail(address))).decode("utf-8", "replace")
+    html = await stack.html(await stack.mail(address))
     found = re.search(r"https?://[^\s\"<]*/a/[A-Za-z0-9_-]+\?confirm", html)
     assert found is not None
     page = await _page(stack, found[0])  # as a scanner does

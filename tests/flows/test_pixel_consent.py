@@ -4,7 +4,6 @@ Its tenant asks for a consent before anything is measured. docs/consent.md says 
 """
 
 import binascii
-import quopri
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -55,8 +54,7 @@ async def _html(stack: Stack, job_id: str) -> str:
         found = [mail for mail in await stack.mails() if mail["message_id"].startswith(f"<{job_id}.0.")]
         return found[0] if found else None
 
-    mail = await stack.until(arrived)
-    return quopri.decodestring(await stack.source(mail)).decode("utf-8", "replace")
+    return await stack.html(await stack.until(arrived))
 
 
 def _link(html: str, path: str, query: str = "") -> str:

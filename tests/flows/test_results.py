@@ -28,9 +28,7 @@ ATTEMPTS = 3
 
 async def _links(stack: Stack, to: str) -> tuple[str, list[str]]:
     """The picture of a mail, and where its links lead."""
-    import quopri
-
-    source = quopri.decodestring(await stack.source(await stack.mail(to))).decode("utf-8", "replace")
+    source = await stack.html(await stack.mail(to))
     return re.findall(r'"(http[^"]*/o/[\w-]+)"', source)[0], re.findall(r'"(http[^"]*/c/[\w-]+)"', source)
 
 

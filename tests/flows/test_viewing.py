@@ -1,6 +1,5 @@
 """Recipients → `/v/{token}`: the mail in a browser, with the links of the mail, and nothing recorded by looking."""
 
-import quopri
 import re
 from typing import Any
 
@@ -18,13 +17,9 @@ HTML = (
 VIEW, CLICK, PIXEL = (re.compile(rf'"(https?://[^"]*/{letter}/[\w-]+)"') for letter in "vco")
 
 
-async def _html(stack: Stack, mail: dict[str, Any]) -> str:
-    return quopri.decodestring(await stack.source(mail)).decode("utf-8", "replace")
-
-
 async def test_a_mail_is_shown_as_it_was_sent_and_its_links_are_those_of_the_mail(stack: Stack) -> None:
     job = await stack.send("looks@view.test", html=HTML, variables={"items": ["one", "two"]})
-    html = await _html(stack, await stack.mail("looks@view.test"))
+    html = await stack.html(await stack.mail("looks@view.test"))
 
     status, body = await stack.call("GET", VIEW.findall(html)[0], headers=PERSON)
     page = body.decode()
@@ -44,7 +39,7 @@ async def test_a_mail_is_shown_as_it_was_sent_and_its_links_are_those_of_the_mai
 
 async def test_the_page_of_who_was_erased_is_gone_at_once(stack: Stack) -> None:
     await stack.send("erased@view.test", html=HTML, variables={"items": []})
-    link = VIEW.findall(await _html(stack, await stack.mail("erased@view.test")))[0]
+    link = VIEW.findall(await stack.html(await stack.mail("erased@view.test")))[0]
     assert (await stack.call("GET", link))[0] == 200
 
     erased, _ = await stack.call("DELETE", "/v1/people/erased@view.test")
@@ -58,7 +53,7 @@ async def test_the_page_of_who_was_erased_is_gone_at_once(stack: Stack) -> None:
 
 async def test_the_page_of_a_test_is_shown_and_what_is_no_token_is_not(stack: Stack) -> None:
     await stack.send("tester@view.test", html=HTML, variables={"items": []}, test=True)
-    link = VIEW.findall(await _html(stack, await stack.mail("tester@view.test")))[0]
+    link = VIEW.findall(await stack.html(await stack.mail("tester@view.test")))[0]
 
     shown, _ = await stack.call("GET", link)
     forged, _ = await stack.call("GET", link[:-3] + "abc")

@@ -1,7 +1,6 @@
 """Job → mail → click → page: what a recipient does on the tenant's site, by consent, comes into report and timeline."""
 
 import json
-import quopri
 import re
 from typing import Any
 
@@ -20,7 +19,7 @@ PAGE = "https://www.shop.test/merci?order=4711"
 
 async def _links(stack: Stack, address: str) -> list[str]:
     mail = await stack.mail(address)
-    return LINKS.findall(quopri.decodestring(await stack.source(mail)).decode("utf-8", "replace"))
+    return LINKS.findall(await stack.html(mail))
 
 
 async def _followed(stack: Stack, link: str) -> str:
