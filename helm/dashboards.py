@@ -888,6 +888,13 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Reports to senders",
+                "How often are senders told by mail what became of theirs, because they asked for it (DSN)?",
+                "sum by (action) (rate(estafette_queueing_dsn_total[5m]))",
+                "{{action}}",
+                "ops",
+            ),
+            Panel(
                 "Logins by SMTP",
                 "How do programs that hand over mail by SMTP show their keys?",
                 "sum by (outcome) (rate(estafette_submission_logins_total[5m]))",

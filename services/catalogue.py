@@ -85,7 +85,7 @@ SERVICES: tuple[Service, ...] = (
         metrics_port=9102,
         routes=True,
         stops="sends",
-        reads=("intake",),
+        reads=("intake", "events"),
         settings="Queueing",
     ),
     Service(

@@ -1,11 +1,11 @@
 """queueing: takes jobs, decides for each recipient whether and where it is queued.
 
 Reads       jobs and whole mails over HTTP (`http.py`, `mails_http.py`); the stream `intake`, in which each entry names
-            a chunk of a job; the suppression list; MX records.
+            a chunk of a job; the suppression list; MX records; how messages end (`dsn_telling.py`).
 Writes      the job and its chunks (`store.py`), `intake`, the ready queues by site, Accepted, Suppressed and Rejected.
 Owns        jobs, their content (compiled once), ordinals, de-duplication, Idempotency-Key, the schedule, sending
             domains; how many marketing mails an address may get (`pressure_http.py`, `shared/redis/pressure.py`);
-            who gets a copy of each bulk job (`seeds.py`).
+            who gets a copy of each bulk job (`seeds.py`); what senders are told by mail (`dsn.py`).
 Promises    A job is stored whole or not at all, before the 202. Each recipient of a started job is queued once, or
             ends as Suppressed or Rejected, whatever dies in between: a chunk's decisions are written down before they
             are carried out, and each step carries them out once (promises 1, 2 and 4).

@@ -4,8 +4,10 @@ import secrets
 import time
 from functools import partial
 
+from services.queueing import dsn_telling
 from services.queueing import settings as own
 from services.queueing.cancelling import Cancelling
+from services.queueing.dsn_telling import Telling
 from services.queueing.queueing import CHANNEL, Queueing
 from services.queueing.routing import KnownRoutes
 from services.queueing.seeds import Seeds
@@ -22,6 +24,7 @@ from shared.redis.cancels import CancelList, Cancels
 from shared.redis.consents import Consents
 from shared.redis.pressure import Pressure
 from shared.redis.ready import LANES, ReadyQueues
+from shared.redis.redis import Client
 from shared.redis.result_sets import ResultSets
 from shared.redis.suppression import SuppressionList
 from shared.words import sites
@@ -60,19 +63,8 @@ async def main(life: Lifecycle) -> None:
     selections = Selections(client, partitions, mine.max_intake_chunks)
     selecting = Selecting(selections, sets, cancels, partitions, now_ms, secrets.token_bytes)
     name = start.process_name()
-    consumers = [
-        bus.Consumer(
-            client,
-            partitions,
-            partial(keys.intake, lane=lane),
-            keys.GROUP_QUEUEING,
-            name,
-            queueing.take,
-            batch=4,
-            remove=True,
-        )
-        for lane in sorted(set(LANES.values()))
-    ]
+    telling = Telling(client, partitions, settings.bounces.domain, now_ms)
+    consumers = [*_of_intake(client, partitions, name, queueing), _of_ends(client, partitions, name, telling)]
     async with life.serving(mine.metrics_port):
         if not await start.is_ours(life, client):
             return
@@ -87,6 +79,38 @@ async def main(life: Lifecycle) -> None:
         life.spawn(queueing.sweep(life.stopping), "open jobs")
         life.ready()
         await life.stopping.wait()
+
+
+def _of_intake(client: Client, partitions: int, name: str, queueing: Queueing) -> list[bus.Consumer]:
+    """Of the chunks of jobs, a lane each."""
+    return [
+        bus.Consumer(
+            client,
+            partitions,
+            partial(keys.intake, lane=lane),
+            keys.GROUP_QUEUEING,
+            name,
+            queueing.take,
+            batch=4,
+            remove=True,
+        )
+        for lane in sorted(set(LANES.values()))
+    ]
+
+
+def _of_ends(client: Client, partitions: int, name: str, telling: Telling) -> bus.Consumer:
+    """Of how messages end, for senders who want to be told by mail."""
+    return bus.Consumer(
+        client,
+        partitions,
+        keys.events,
+        keys.GROUP_QUEUEING,
+        name,
+        telling.take,
+        batch=dsn_telling.BATCH,
+        passes=dsn_telling.PASSED,
+        gather_ms=dsn_telling.GATHER_MS,
+    )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
-from services.queueing import given, jobs, pieces, taking
+from services.queueing import dsn_wanted, given, jobs, pieces, taking
 from services.queueing.aside import Aside
+from services.queueing.dsn_wanted import Dsn
 from services.queueing.http import apart, digest_of, idempotency_key
 from services.queueing.quotas import Room
 from services.queueing.store import JobStore
@@ -37,6 +38,9 @@ class MailRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             max_length=MAX_RECIPIENTS,
         ),
     ]
+    dsn: Annotated[
+        Dsn | None, says("Who is told by mail what became of it, and when (RFC 3461); nobody where null.", None)
+    ] = None
 
 
 def routes(store: JobStore, room: Room, taken: Taking, aside: Aside, now_ms: Callable[[], int]) -> list[api.Route]:
@@ -95,9 +99,13 @@ class _Routes:
         if len(wanted.mail) > MAX_MAIL_BYTES:
             raise Problem("body_too_large", f"a mail has at most {MAX_MAIL_BYTES} bytes")
         read = await self._aside.do(principal.tenant, len(wanted.mail), given.read, wanted.mail)
-        if isinstance(read, list):
-            raise pieces.refused(read)
-        told, digest = _repeated(principal, key, read, wanted)
+        faults = [] if wanted.dsn is None else dsn_wanted.faults(wanted.dsn, wanted.recipients)
+        if isinstance(read, list) or faults:
+            raise pieces.refused([*(read if isinstance(read, list) else ()), *faults])
+        dsn = dsn_wanted.packed(wanted.dsn)
+        if wanted.dsn is not None and dsn:
+            await self._taking.check_sender(principal, wanted.dsn.sender, read.compiled.from_domain)
+        told, digest = _repeated(principal, key, read, wanted, dsn)
         repeated = bool(digest) and await self._store.knows(digest)
         if not repeated:
             await self._room.check(
@@ -105,14 +113,16 @@ class _Routes:
             )
         draft = jobs.draft_of(read.job, given.recipients(wanted.recipients, read.metadata), self._now_ms())
         job = await self._aside.do(principal.tenant, len(wanted.mail), jobs.finish, draft, read.compiled)
-        stored, reply = await self._taking.keep(principal, job, told, key_digest=digest, repeated=repeated)
+        stored, reply = await self._taking.keep(principal, job, told, key_digest=digest, repeated=repeated, dsn=dsn)
         return web.Response(body=taking.answered(stored, reply), status=202, content_type="application/json")
 
 
-def _repeated(principal: api.Principal, key: str, read: given.Given, wanted: MailRequest) -> tuple[bytes, str]:
+def _repeated(
+    principal: api.Principal, key: str, read: given.Given, wanted: MailRequest, dsn: bytes
+) -> tuple[bytes, str]:
     """What a repeated request has to have in common with the first, and the digest of its key, "" for none. A program
     that makes its mail anew, with another date, names the job; then whom it goes to is what counts."""
-    envelope = "\x00".join(wanted.recipients).encode("utf-8", "replace")
+    envelope = "\x00".join(wanted.recipients).encode("utf-8", "replace") + dsn
     tenant, own = principal.tenant.encode(), apart(principal).encode()
     if key:
         return envelope + wanted.mail, digest_of(principal, key)

@@ -17,6 +17,7 @@ from services.queueing.quotas import Room
 from services.queueing.store import JOB_BYTES, JobStore, Stored
 from services.queueing.templates import Kept, Used, filled
 from shared.http import api
+from shared.mail import addresses
 from shared.mail.domain_names import InvalidDomain
 from shared.net.requests import current_id, current_trace
 from shared.redis.jobs import New, Start
@@ -154,8 +155,10 @@ class Taking:
         key_digest: str = "",
         repeated: bool = False,
         purpose: str = "",
+        dsn: bytes = b"",
     ) -> tuple[Stored, bytes]:
-        """As `take`, of a job that is whole. `body` is what a repeated request has to have in common with the first."""
+        """As `take`, of a job that is whole. `body` is what a repeated request has to have in common with the first;
+        `dsn` is what its sender wants to be told by mail."""
         tenant, own, size = principal.tenant, principal.quotas, len(body)
         wanted = {"stored_bytes": 1, "open_jobs": int(open_job), "idempotency_keys": int(bool(key_digest))}
         now_ms = self._now_ms()
@@ -176,7 +179,7 @@ class Taking:
                 told = await self._aside.do(tenant, size, _idempotency, body, start, reply)
                 idempotency = (key_digest, *told)
             apart = principal.is_sandbox
-            new = await self._aside.do(tenant, size, new_job, tenant, job, now_ms, start, purpose, apart)
+            new = await self._aside.do(tenant, size, new_job, tenant, job, now_ms, start, purpose, apart, dsn)
             wanted["stored_bytes"] = (
                 JOB_BYTES + len(new.content) + len(new.source) + sum(len(chunk) for _, chunk in chunks)
             )
@@ -229,6 +232,20 @@ class Taking:
             what = f"{domain} is not a sending domain of this tenant: add it with POST /v1/domains"
             raise Problem("unknown_sending_domain", what, [Fault("$.from", what)]) from fault
 
+    async def check_sender(self, principal: api.Principal, address: str, from_domain: str) -> None:
+        """Problem if it is not an envelope sender that the caller may be told things at: at a domain that was shown to
+        be theirs, or that of From, of which `keep` asks."""
+        domain = addresses.parse(address).domain
+        if domain == from_domain:
+            return
+        if (refused := refused_domain(principal, domain)) is not None:
+            raise refused
+        try:
+            await self._domains.for_sending(principal.tenant, domain, any_from_domain=False)
+        except (InvalidDomain, DomainTaken, LookupError) as fault:
+            what = f"{domain} is no sending domain of this tenant that was shown to be theirs: no report can go there"
+            raise Problem("unknown_sending_domain", what, [Fault("$.dsn.sender", what)]) from fault
+
     async def _check_domain(self, principal: api.Principal, domain: str) -> None:
         """Whose domain it is, is remembered. Who may write From any other is asked where that is not enough."""
         tenant = principal.tenant
@@ -275,6 +292,7 @@ def new_job(
     start: Start,
     purpose: str = "",
     sandbox: bool = False,
+    dsn: bytes = b"",
 ) -> New:
     """As it is stored. Of one that may be changed before it starts with what it was made from."""
     request = job.request
@@ -304,6 +322,7 @@ def new_job(
         tags=tuple(request.tags),
         language=jobs.language_of(request.html or request.mjml or ""),
         purpose=purpose,
+        dsn=dsn,
         template=job.template,
         selection=_packed(job.selection),
         timing=timing.packed(timed),

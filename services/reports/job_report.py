@@ -185,6 +185,9 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     ]
     seeds: Annotated[str | None, says("The job by which the seed list got a copy of it.", "068vjfm5s9xk3q0vd1c0")]
     seeds_of: Annotated[str | None, says("The job of which it is that copy.", None, "068vjfm5s9m2rc1jqqrg")]
+    dsn_of: Annotated[
+        str | None, says("The message of which it tells its sender what became of it.", None, "068vjfm5s9m2rc1jqqrg.0")
+    ]
     sandbox: Annotated[bool, says("Whether it was sent with a key of the sandbox: to no host of the world.", False)]
     created_at: Annotated[str, says("When it was made.", "2026-01-31T09:05:00.123Z")]
     request: Annotated[
@@ -215,8 +218,8 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
 #: The fields of a job that are shown; the tenant is what decides to whom.
 FIELDS = (
     jobs.TENANT, jobs.STATE, jobs.STREAM, jobs.SENDER, jobs.SUBJECT, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST,
-    jobs.SANDBOX, jobs.SEEDS_OF, jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.CHANGED_AT, jobs.TOTAL, jobs.RATE,
-    jobs.AT_MOST_ONCE, jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED, jobs.TEMPLATE,
+    jobs.SANDBOX, jobs.SEEDS_OF, jobs.DSN_OF, jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.CHANGED_AT, jobs.TOTAL,
+    jobs.RATE, jobs.AT_MOST_ONCE, jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED, jobs.TEMPLATE,
 )  # fmt: skip
 
 
@@ -236,6 +239,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: bool = False
     seeds: str = ""
     seeds_of: str = ""
+    dsn_of: str = ""
     created_at: int
     send_at: int
     expires_at: int
@@ -266,6 +270,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             test=found[jobs.TEST],
             sandbox=found[jobs.SANDBOX],
             seeds_of=found[jobs.SEEDS_OF],
+            dsn_of=found[jobs.DSN_OF],
             created_at=ids.job_created_ms(job),
             send_at=found[jobs.SEND_AT],
             expires_at=found[jobs.EXPIRES_AT],
@@ -320,6 +325,7 @@ def report(
         sandbox=job.sandbox,
         seeds=job.seeds or None,
         seeds_of=job.seeds_of or None,
+        dsn_of=job.dsn_of or None,
         created_at=rfc3339(job.created_at),
         request=job.request or None,
         send_at=rfc3339(job.send_at) if job.send_at else None,

@@ -8,6 +8,7 @@ Promises:  250 to the final dot only once the job is stored; else 4xx, and the s
            garbage, or keeps a session for nothing, costs nobody else theirs.
 
     smtp.py (the protocol), tls_first.py (the port where TLS comes first)
+      │          ╰──→ dsn.py         what MAIL and RCPT say of reports (RFC 3461)
       ↓
     submission.py ──→ replies.py      what is said to a mail, by what the API has answered
       ↓

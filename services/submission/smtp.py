@@ -15,7 +15,7 @@ import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session, syntax
 from prometheus_client import Counter, Gauge
 
-from services.submission import tls_first
+from services.submission import dsn, tls_first
 from services.submission.submission import Caller, Mail, Submission
 from shared.net import smtp_hooks, smtp_in
 
@@ -124,7 +124,7 @@ class Hooks:
         return smtp_in.extensions(server, session, hostname, responses)
 
     async def handle_MAIL(
-        self, server: "Connection", session: Session, envelope: Envelope, address: str, options: list[str]
+        self, server: "Connection", session: Session, envelope: "Asking", address: str, options: list[str]
     ) -> str:
         if server.caller is None:
             is_possible = server.offers_auth
@@ -132,10 +132,11 @@ class Hooks:
                 "530 5.7.0 Authentication required" if is_possible else "530 5.7.0 Must issue a STARTTLS command first"
             )
         envelope.mail_from = address
+        envelope.of_mail = server.of_mail
         return "250 2.1.0 OK"
 
     async def handle_RCPT(
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+        self, server: "Connection", session: Session, envelope: "Asking", address: str, options: list[str]
     ) -> str:
         if len(envelope.rcpt_tos) >= self._max_recipients:
             reply = "452 4.5.3 Too many recipients"
@@ -143,13 +144,16 @@ class Hooks:
             reply = self.submission.recipient(address)
         if reply.startswith("250"):
             envelope.rcpt_tos.append(address)
+            envelope.of_recipients.append(server.of_recipient)
         self._counted.recipients.labels(reply[:3]).inc()
         return reply
 
-    async def handle_DATA(self, server: "Connection", session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, server: "Connection", session: Session, envelope: "Asking") -> str:
         if server.caller is None:
             return "530 5.7.0 Authentication required"
-        mail = Mail(tuple(envelope.rcpt_tos), bytes(envelope.original_content or b""))
+        sender = "" if envelope.mail_from in (None, "<>") else str(envelope.mail_from)
+        content = bytes(envelope.original_content or b"")
+        mail = Mail(tuple(envelope.rcpt_tos), content, sender, envelope.of_mail, tuple(envelope.of_recipients))
         reply = await self.submission.mail(server.caller, mail)
         self._counted.mails.labels(reply[:3]).inc()
         return reply
@@ -160,10 +164,21 @@ class Hooks:
         return "451 4.3.0 Local error"
 
 
+class Asking(Envelope):
+    """With what was said of reports, of its mail and of each of its recipients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of_mail = dsn.OfMail()
+        self.of_recipients: list[dsn.OfRecipient] = []
+
+
 class Connection(smtp_in.Connection):
-    """One session."""
+    """One session. `of_mail` and `of_recipient` are what the command that is being read says of reports."""
 
     event_handler: Hooks
+    command_size_limits = smtp_in.CommandSizes(MAIL=dsn.MAIL_CHARS, RCPT=dsn.RCPT_CHARS)
+    of_mail, of_recipient = dsn.OfMail(), dsn.OfRecipient()
     _errors = _failures = 0
     _is_greeting = False
 
@@ -183,7 +198,7 @@ class Connection(smtp_in.Connection):
     @property
     def also_says(self) -> tuple[str, ...]:  # type: ignore[override]
         offered = (f"AUTH {' '.join(MECHANISMS)}",) if self.offers_auth else ()
-        return ("ENHANCEDSTATUSCODES", *offered)
+        return ("ENHANCEDSTATUSCODES", "DSN", *offered)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if transport.get_extra_info("sslcontext") is not None:
@@ -219,7 +234,28 @@ class Connection(smtp_in.Connection):
 
     @syntax("MAIL FROM: <address>", extended=" [SP <mail-parameters>]")
     async def smtp_MAIL(self, arg: str | None) -> None:
-        await super().smtp_MAIL(arg and _ON_BEHALF.sub("", arg))
+        rest, self.of_mail = arg and _ON_BEHALF.sub("", arg), dsn.OfMail()
+        if rest and self.session is not None and self.session.extended_smtp:
+            try:
+                rest, self.of_mail = dsn.of_mail(rest)
+            except dsn.Refused as why:
+                await self.push(str(why))
+                return
+        await super().smtp_MAIL(rest)
+
+    @syntax("RCPT TO: <address>", extended=" [SP <mail-parameters>]")
+    async def smtp_RCPT(self, arg: str | None) -> None:
+        rest, self.of_recipient = arg, dsn.OfRecipient()
+        if rest and self.session is not None and self.session.extended_smtp:
+            try:
+                rest, self.of_recipient = dsn.of_recipient(rest)
+            except dsn.Refused as why:
+                await self.push(str(why))
+                return
+        await super().smtp_RCPT(rest)
+
+    def _create_envelope(self) -> Envelope:
+        return Asking()
 
     @syntax("AUTH <mechanism>", when="offers_auth")
     async def smtp_AUTH(self, arg: str) -> None:

@@ -2,6 +2,7 @@
 
     AUTH        the tenant's name, and a key of theirs that may send; a wrong one costs time, and is counted
     RCPT        addresses that are some; who must not be mailed is taken, and ends as Suppressed, as by the API
+    DSN         who is told by mail what became of it: said in MAIL and RCPT (`dsn`), handed over with the mail
     the dot     POST /v1/mails of this installation with the same key; 250 once it has said that the job is stored
 
 So every rule of the API holds, and is written once: sending domains, quotas, what a mail may be. The key of a mail that
@@ -9,12 +10,13 @@ is brought again, because its 250 was lost, is made there, of its Message-ID: it
 """
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from prometheus_client import Counter
 
 from services.submission import replies
+from services.submission.dsn import OfMail, OfRecipient
 from shared.mail import addresses
 from shared.words.errors import StorageAway
 from shared.words.principal import Principal
@@ -37,6 +39,10 @@ class Mail(NamedTuple):
 
     recipients: tuple[str, ...]
     raw: bytes
+    #: The envelope sender, "" for the null one, and what is said of reports; of recipients one for each.
+    sender: str = ""
+    asked: OfMail = OfMail()
+    notify: tuple[OfRecipient, ...] = ()
 
 
 class KeyRing(Protocol):
@@ -89,9 +95,22 @@ class Submission:
         if raw.count(b"\n") != raw.count(b"\r\n") or raw.count(b"\r") != raw.count(b"\r\n"):
             # Hosts that take one for a line end would read other mails in it than we do.
             return "550 5.6.0 The mail has a CR or an LF alone"
-        recipients = list(dict.fromkeys(mail.recipients))
-        answered = await self._api.send(caller.key, msgspec.json.encode({"mail": raw, "recipients": recipients}))
+        answered = await self._api.send(caller.key, msgspec.json.encode(asked(mail)))
         return replies.AWAY if answered is None else replies.reply(*answered)
+
+
+def asked(mail: Mail) -> dict[str, Any]:
+    """The body of POST /v1/mails: each recipient once. Nobody is told of a mail with the null sender, for it may tell
+    of another (RFC 3461 section 4.1)."""
+    told = dict.fromkeys(mail.recipients, OfRecipient())
+    for recipient, said in zip(mail.recipients, mail.notify, strict=False):
+        known = told[recipient]
+        told[recipient] = OfRecipient(tuple(sorted({*known.notify, *said.notify})), known.original or said.original)
+    body: dict[str, Any] = {"mail": mail.raw, "recipients": list(told)}
+    if mail.sender and any(said.notify for said in told.values()):
+        each = [{"notify": said.notify, "original_recipient": said.original} for said in told.values()]
+        body["dsn"] = {"sender": mail.sender, **mail.asked._asdict(), "recipients": each}
+    return body
 
 
 def _not_allowed(principal: Principal) -> str | None:

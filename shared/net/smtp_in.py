@@ -174,11 +174,15 @@ class Listener:
         await asyncio.gather(*(session.gone.wait() for session in leaving))
 
 
-class _CommandSizes(dict[str, int]):
-    """RFC 5321 section 4.5.3.1.4, with what SIZE and SMTPUTF8 add to MAIL; nothing changes it."""
+class CommandSizes(dict[str, int]):
+    """RFC 5321 section 4.5.3.1.4, with what SIZE and SMTPUTF8 add to MAIL, and `more` by command; nothing changes."""
+
+    def __init__(self, **more: int) -> None:
+        super().__init__()
+        self._more = more
 
     def __missing__(self, command: str) -> int:
-        return 548 if command == "MAIL" else 512
+        return (548 if command == "MAIL" else 512) + self._more.get(command, 0)
 
     def __setitem__(self, command: str, size: int) -> None:
         pass
@@ -188,7 +192,7 @@ class Connection(SMTP):
     """One session."""
 
     line_length_limit = PIECE_BYTES
-    command_size_limits = _CommandSizes()
+    command_size_limits = CommandSizes()
     #: Extensions beside those of `extensions`.
     also_says: tuple[str, ...] = ()
 

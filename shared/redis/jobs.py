@@ -37,6 +37,8 @@
     undefined: JSON, of an open job that refuses variables which nobody has: what is said of each where its
     recipients lack it; written once, read by queueing at its start.
     purpose: text, of a job that asks for a double opt-in, what for; read by its page.
+    dsn: bytes, of a mail whose sender wants to be told what became of it, by mail (`services.queueing.dsn_wanted`);
+    read by queueing. dsn_of: text, of the job that tells it: the id of the message; read by reports.
 
 "Once" is when queueing stores the job (`written`); the scripts are queueing's too. A script says `JOB.total` where it
 means the name of a field (`NAMED`); no other file spells one. Numbers and flags (`1` or `0`) are decimal text, as
@@ -125,6 +127,8 @@ CHANGED_AT = _number("changed_at")
 STARTED_AT = _number("started_at")
 TIMING = Field("timing", b"", bytes, bytes)
 SEEDS_OF = _text("seeds_of")
+DSN = Field("dsn", b"", bytes, bytes)
+DSN_OF = _text("dsn_of")
 TAGS: Field[tuple[str, ...]] = Field("tags", (), "\n".join, _lines)
 
 #: Every field there is, by its name.
@@ -134,7 +138,7 @@ FIELDS: dict[str, Field[Any]] = {
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
         AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE, PURPOSE,
         SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED, UNDEFINED, SOURCE, CHANGES, CHANGED_AT,
-        STARTED_AT, TIMING, SANDBOX, TEMPLATE, SEEDS_OF,
+        STARTED_AT, TIMING, SANDBOX, TEMPLATE, SEEDS_OF, DSN, DSN_OF,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -173,6 +177,9 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     timing: bytes = b""
     #: The job that it is the copy of, for the seed list.
     seeds_of: str = ""
+    #: What its sender wants to be told by mail; the message that it tells of.
+    dsn: bytes = b""
+    dsn_of: str = ""
 
 
 def written(new: New) -> dict[str, Stored]:
@@ -188,6 +195,8 @@ def written(new: New) -> dict[str, Stored]:
     changeable = (_written(SOURCE, new.source),) if new.source else ()
     timed = (_written(TIMING, new.timing),) if new.timing else ()
     copied = (_written(SEEDS_OF, new.seeds_of),) if new.seeds_of else ()
+    asked = (_written(DSN, new.dsn),) if new.dsn else ()
+    telling = (_written(DSN_OF, new.dsn_of),) if new.dsn_of else ()
     return dict(
         (
             *named,
@@ -201,6 +210,8 @@ def written(new: New) -> dict[str, Stored]:
             *changeable,
             *timed,
             *copied,
+            *asked,
+            *telling,
             _written(TENANT, new.tenant),
             _written(STREAM, new.stream),
             _written(CONTENT, new.content),

@@ -146,7 +146,8 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     none: that of recipients who have none of their own. `given` are the header fields of a mail that came whole,
     names and values as they stand, folded: its header, to which the engine adds what it writes on every mail.
     `pictures` are the files that the HTML shows. `variants` are its translations, by language; `links` and `uses` are
-    those of all of them."""
+    those of all of them. With `null_sender` it leaves with MAIL FROM:<>: what tells of a mail is never told of
+    (RFC 3464 section 2)."""
 
     stream: Stream
     from_value: str
@@ -167,6 +168,7 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     given: list[tuple[str, bytes]] = []
     pictures: list[Picture] = []
     variants: dict[str, Variant] = {}
+    null_sender: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()

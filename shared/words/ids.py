@@ -32,6 +32,13 @@ def seeds_job(job: str, partitions: int) -> str:
     return new_job_id(job_created_ms(job), blake2b(job.encode(), digest_size=6).digest(), partitions)
 
 
+def dsn_job(message: str, action: str, partitions: int) -> str:
+    """The job that tells the sender of this message of that (`failed`, `relayed`). It counts as made when the mail
+    was."""
+    chance = blake2b(f"{message} {action}".encode(), digest_size=6).digest()
+    return new_job_id(job_created_ms(split_message_id(message)[0]), chance, partitions)
+
+
 def last_job(at_ms: int) -> str:
     """The last id that a job made until then can have: ids sort by time."""
     return job_text(at_ms.to_bytes(6, "big") + b"\xff" * 6)

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from services.bounces import dsn as reader
+from services.bounces import mail as reading
 from tests.flows.stack import Stack
 from tests.servers import need
 
@@ -63,13 +65,13 @@ def written(subject: str, **fields: str) -> EmailMessage:
     return mail
 
 
-def bring(stack: Stack, mail: EmailMessage, *to: str) -> str:
+def bring(stack: Stack, mail: EmailMessage, *to: str, sender: str = "app@exemple.fr", notify: str = "") -> str:
     """The job that it became. smtplib's errors."""
     with smtplib.SMTP_SSL("127.0.0.1", stack.submission_tls_port, context=anybody(), timeout=60) as client:
         client.login("demo", stack.key)
-        client.mail("app@exemple.fr")
+        client.mail(sender, ["RET=FULL", "ENVID=order-4711"] if notify else [])
         for one in to:
-            client.rcpt(one)
+            client.rcpt(one, [f"NOTIFY={notify}", f"ORCPT=rfc822;{one}"] if notify else [])
         code, text = client.data(mail.as_bytes(policy=SMTP))
     if code != 250:
         raise smtplib.SMTPDataError(code, text)
@@ -173,6 +175,48 @@ async def test_swaks_sends_through_it_unchanged(stack: Stack) -> None:
         return len(await stack.mails("swaks@exemple.fr")) == 2
 
     await stack.until(both)
+
+
+async def test_who_asks_for_it_is_told_by_mail_once_whatever_dies_and_never_of_what_tells(stack: Stack) -> None:
+    await stack.call("PUT", "/v1/suppressions/unknown-sender@exemple.fr", {"reason": "manual"})
+    ends = {"unknown-a@exemple.fr": "failed", "bounce-later-a@exemple.fr": "failed", "dsn-a@exemple.fr": "relayed"}
+
+    job = await asyncio.to_thread(
+        bring, stack, written("Dites"), *ends, sender="told@exemple.fr", notify="SUCCESS,FAILURE"
+    )
+    # Refused at its report, too, and one who must not be mailed: nobody hears of that.
+    for sender in ("unknown-told@exemple.fr", "unknown-sender@exemple.fr"):
+        await asyncio.to_thread(
+            bring, stack, written("Taisez"), "unknown-b@exemple.fr", sender=sender, notify="FAILURE"
+        )
+    await asyncio.to_thread(bring, stack, written("Rien"), "unknown-c@exemple.fr", sender="told@exemple.fr")
+    await stack.killed_and_back("queueing")
+
+    async def all_told() -> list[tuple[str, bytes]] | None:
+        found = [(mail["return_path"], await stack.source(mail)) for mail in await stack.mails("told@exemple.fr")]
+        return found if len(found) > len(ends) else None  # what was handed on and came back is told of twice
+
+    told = await stack.until(all_told)
+    assert {path for path, _ in told} == {""}
+    actions = []
+    for _, source in told:
+        report = reader.read(reading.read(source))
+        assert report is not None
+        [one] = report.recipients
+        actions.append((one.original_recipient, one.action))
+        assert b"\r\nOriginal-Envelope-Id: order-4711\r\n" in source
+        assert b"\r\nAuto-Submitted: auto-replied\r\n" in source
+        assert report.original.get("subject") == "Dites"
+        assert (b"\r\nContent-Type: message/rfc822\r\n" in source) == (one.action == "failed")
+    assert sorted(actions) == sorted([*ends.items(), ("bounce-later-a@exemple.fr", "relayed")])
+    assert (await stack.report(job))["counts"]["bounced"]["total"] == 2
+
+
+async def test_no_report_goes_to_a_domain_of_nobody(stack: Stack) -> None:
+    with pytest.raises(smtplib.SMTPDataError, match=r"5\.7\.1 elsewhere\.test is no sending domain"):
+        await asyncio.to_thread(
+            bring, stack, written("Faux"), "a@exemple.fr", sender="victim@elsewhere.test", notify="FAILURE"
+        )
 
 
 async def test_promise_1_each_250_has_its_job_whenever_the_door_is_killed(stack: Stack) -> None:

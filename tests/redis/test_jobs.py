@@ -66,6 +66,8 @@ WHOLE = new_job(
     source=b"packed",
     timing=b"\x90",
     seeds_of=ids.seeds_job(JOB, P),
+    dsn=b"asked",
+    dsn_of=f"{JOB}.0",
 )
 
 
@@ -109,7 +111,7 @@ async def test_a_stored_job_has_every_field_and_no_other(client: redis.Client, a
 def test_a_job_that_is_not_traced_and_has_no_page_to_be_seen_on_carries_nothing_of_it() -> None:
     of_some = {
         "trace", "sandbox", "viewable", "language", "purpose", "selection", "undefined", "source", "timing", "template",
-        "seeds_of",
+        "seeds_of", "dsn", "dsn_of",
     }  # fmt: skip
     assert jobs.written(WHOLE).keys() - jobs.written(new_job()).keys() == of_some
 
@@ -147,6 +149,7 @@ async def test_reports_read_what_is_shown(client: redis.Client, asked: set[str])
         test=True,
         sandbox=True,
         seeds_of=ids.seeds_job(JOB, P),
+        dsn_of=f"{JOB}.0",
         created_at=NOW_MS,
         send_at=NOW_MS + 1_000,
         expires_at=NOW_MS + 2_000,

@@ -92,7 +92,7 @@ class Work:
     they have to be asked for again; `complaints`: one of them makes CFBL-Address valid; `size_bytes` is that of the
     compiled content; `rate` is the job's own, or empty; `return_domain` is that of the return paths. Links begin with
     `links` and are signed with that `generation` of the tenant's keys; `renderer_of` makes a renderer where either is
-    another now."""
+    another now. With `null_sender` nothing comes back."""
 
     stream: str
     from_domain: str
@@ -106,6 +106,7 @@ class Work:
     links: str = ""
     generation: int = 0
     renderer_of: Callable[[str], Renderer] | None = None
+    null_sender: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,8 @@ class Mails:
             body = mail.body if mail.is_relaxed else relaxed_body(mail.body)
             drafted = draft(signers, mail.headers, body, now_ms // 1000)
             signatures = await self._signatures.fields(drafted, LANES[work.stream])
-        return_path = self._origin.verp.return_path(ready.job, ready.ordinal, work.return_domain)
+        named = not work.null_sender
+        return_path = self._origin.verp.return_path(ready.job, ready.ordinal, work.return_domain) if named else ""
         message, wire_ready = mail.assemble(signatures), mail.is_wire_ready
         return Made(return_path, message, work.stream, mail.smtputf8, work.rate, wire_ready, not ready.untracked)
 
@@ -260,6 +262,7 @@ class Mails:
             size_bytes, links = len(packed), origin.base_url
             work = Work(compiled.stream, compiled.from_domain, renderer, size_bytes, compiled.rate, links=links)
             work.renderer_of, work.generation = renderer_of, origin.tokens.generations.current(tenant)
+            work.null_sender = compiled.null_sender
             return work
 
     async def _sign_with(self, work: Work, tenant: str) -> None:

@@ -44,6 +44,7 @@ class Here:
         self.is_away = False
         self.sent: list[tuple[str, bytes, list[str]]] = []
         self.slept: list[float] = []
+        self.dsn: list[Any] = []
 
     async def verify(self, text: str) -> Principal | None:
         if self.is_away:
@@ -52,6 +53,7 @@ class Here:
 
     async def send(self, key: str, body: bytes) -> tuple[int, bytes] | None:
         asked = msgspec.json.decode(body, type=dict[str, Any])
+        self.dsn.append(asked.get("dsn"))
         self.sent.append((key, msgspec.convert(asked["mail"], bytes), asked["recipients"]))
         return self.answer
 
@@ -132,7 +134,15 @@ async def test_what_is_offered_is_said() -> None:
     clear = await talked(Here(), offers, tls="none")
     under_tls = await talked(Here(), offers)
 
-    both = {"size": "100000", "8bitmime": "", "smtputf8": "", "pipelining": "", "enhancedstatuscodes": "", "help": ""}
+    both = {
+        "size": "100000",
+        "8bitmime": "",
+        "smtputf8": "",
+        "pipelining": "",
+        "enhancedstatuscodes": "",
+        "help": "",
+        "dsn": "",
+    }
     assert clear == {**both, "starttls": ""}
     assert under_tls == {**both, "auth": "PLAIN LOGIN"}
 
@@ -280,7 +290,8 @@ async def test_limits_and_wrong_envelopes_are_told() -> None:
         client.login("acme", KEY)
         return told(
             "MAIL FROM:<a@b.fr> SIZE=100001",
-            "MAIL FROM:<a@b.fr> RET=HDRS",
+            "MAIL FROM:<a@b.fr> RET=ALL",
+            "MAIL FROM:<a@b.fr> MT-PRIORITY=3",
             "MAIL FROM:<a@b.fr> SIZE=10 BODY=8BITMIME AUTH=<>",
             "RCPT TO:<nobody>",
             "RCPT TO:<a@b.fr>",
@@ -291,8 +302,57 @@ async def test_limits_and_wrong_envelopes_are_told() -> None:
     client_codes = [reply[:9] for reply in await talked(Here(), talk, max_recipients=2)]
 
     assert [code.strip() for code in client_codes] == [
-        "552 5.3.4", "555 5.5.4", "250 2.1.0", "553 5.1.3", "250 2.1.5", "250 2.1.5", "452 4.5.3",
+        "552 5.3.4", "501 5.5.4", "501 5.5.4", "250 2.1.0", "553 5.1.3", "250 2.1.5", "250 2.1.5", "452 4.5.3",
     ]  # fmt: skip
+
+
+async def test_reports_are_asked_for_in_the_words_of_the_api() -> None:
+    here = Here()
+    long = f"ORCPT=rfc822;{'x' * 480}@b.fr"
+
+    def talk(client: smtplib.SMTP) -> list[str]:
+        client.login("acme", KEY)
+        replies = told(
+            "MAIL FROM:<app@b.fr> RET=FULL ENVID=order+2B1 SIZE=10",
+            f"RCPT TO:<a@b.fr> NOTIFY=FAILURE,DELAY {long}",
+            "RCPT TO:<b@b.fr> NOTIFY=SOMETIMES",
+            "RCPT TO:<b@b.fr> NOTIFY=NEVER",
+            "RCPT TO:<c@b.fr> NOTIFY=SUCCESS,NEW=1",
+            "RCPT TO:<c@b.fr> COLOUR=BLUE",
+            "RCPT TO:<c@b.fr>",
+        )(client)
+        client.data(MAIL)
+        client.sendmail("<>", ["a@b.fr"], MAIL, rcpt_options=["NOTIFY=FAILURE"])
+        client.sendmail("app@b.fr", ["a@b.fr"], MAIL)
+        return replies
+
+    codes = [reply[:9] for reply in await talked(here, talk)]
+
+    assert codes == [
+        "250 2.1.0", "250 2.1.5", "501 5.5.4", "250 2.1.5", "501 5.5.4", "555 5.5.4", "250 2.1.5",
+    ]  # fmt: skip
+    assert here.dsn == [
+        {
+            "sender": "app@b.fr",
+            "content": "full",
+            "envelope_id": "order+1",
+            "recipients": [
+                {"notify": ["failure"], "original_recipient": long.partition("=")[2]},
+                {"notify": [], "original_recipient": ""},
+                {"notify": [], "original_recipient": ""},
+            ],
+        },
+        None,
+        None,
+    ]
+
+
+async def test_a_session_of_helo_knows_no_reports() -> None:
+    def talk(client: smtplib.SMTP) -> list[str]:
+        client.login("acme", KEY)
+        return told("HELO x", "MAIL FROM:<a@b.fr> RET=FULL")(client)
+
+    assert (await talked(Here(), talk))[1].startswith("501")
 
 
 async def test_who_talks_garbage_is_hung_up_on() -> None:
@@ -311,6 +371,7 @@ garbage = st.lists(
     st.binary(max_size=40)
     | st.sampled_from(
         [
+            b"MAIL FROM:<a@b.fr> RET=FULL ENVID=+0\r\n", b"RCPT TO:<a@b.fr> NOTIFY=FAILURE ORCPT=x;y\r\n",
             b"EHLO x\r\n", b"STARTTLS\r\n", b"AUTH PLAIN\r\n", b"AUTH LOGIN YQ==\r\n", b"MAIL FROM:<a@b.fr>\r\n",
             b"RCPT TO:<a@b.fr>\r\n", b"DATA\r\n", b".\r\n", b"\r\n", b"RSET\r\n", b"BDAT 3\r\nabc",
             b"\x16\x03\x01\x02\x00",

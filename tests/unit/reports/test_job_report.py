@@ -200,6 +200,7 @@ def test_what_the_job_says_of_itself_is_shown() -> None:
         "sandbox": False,
         "seeds": None,
         "seeds_of": None,
+        "dsn_of": None,
         "template": None,
         "request": None,
         "unselected": None,
