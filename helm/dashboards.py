@@ -888,6 +888,13 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Copies for seed lists",
+                "How many copies of jobs are sent to the seed lists of their tenants?",
+                "sum(rate(estafette_queueing_seed_copies_total[5m]))",
+                "copies",
+                "ops",
+            ),
+            Panel(
                 "Reports to senders",
                 "How often are senders told by mail what became of theirs, because they asked for it (DSN)?",
                 "sum by (action) (rate(estafette_queueing_dsn_total[5m]))",

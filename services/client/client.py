@@ -133,9 +133,13 @@ class Client:
         """Stores a job without recipients, which are appended."""
         return await self._job("/v1/jobs?state=open", job, idempotency_key)
 
-    async def send_mail(self, mail: bytes, recipients: list[str], *, idempotency_key: str = "") -> Accepted:
-        """Stores a whole mail (RFC 5322) as one job; `X-Estafette-` fields of its header say what a job says."""
-        body = {"mail": b64encode(mail).decode("ascii"), "recipients": recipients}
+    async def send_mail(
+        self, mail: bytes, recipients: list[str], *, dsn: Job | None = None, idempotency_key: str = ""
+    ) -> Accepted:
+        """Stores a whole mail (RFC 5322) as one job; `X-Estafette-` fields of its header say what a job says. `dsn`:
+        who is told by mail what became of it."""
+        told = {} if dsn is None else {"dsn": dsn}
+        body = {"mail": b64encode(mail).decode("ascii"), "recipients": recipients, **told}
         return await self._job("/v1/mails", body, idempotency_key)
 
     async def append(self, job: str, recipients: Iterable[Job]) -> Appended:

@@ -107,8 +107,9 @@ def compiled(about: About, end: Told, original: CompiledContent) -> CompiledCont
     """The content of the report's job."""
     domain = addresses.domain_of(about.sender)
     boundary = f"=_{blake2b(f'{about.message} {end.action}'.encode(), digest_size=16).hexdigest()}"
-    title = "handed on" if end.action == "relayed" else "not delivered"
-    subject = f"Your mail to {about.recipient}: {title}"
+    # Not the recipient: the subjects of jobs are shown, and outlive who is erased.
+    title = "Handed on" if end.action == "relayed" else "Not delivered"
+    subject = f"{title}: {named}" if (named := _subject(original)) else title
     parts = [_for_people(about, end, original), _for_programs(about, end), _returned(about, end, original)]
     body = b"".join(b"--%b\r\n%b\r\n" % (boundary.encode(), part) for part in parts)
     described = f'multipart/report; report-type=delivery-status;\r\n boundary="{boundary}"'
@@ -132,8 +133,13 @@ def compiled(about: About, end: Told, original: CompiledContent) -> CompiledCont
     )
 
 
+def _subject(original: CompiledContent) -> str:
+    """In one line, and not all of a long one."""
+    return headers.one_line("".join(one for one in original.subject.pieces if isinstance(one, str)))[:200].strip()
+
+
 def _for_people(about: About, end: Told, original: CompiledContent) -> bytes:
-    subject = "".join(piece for piece in original.subject.pieces if isinstance(piece, str))
+    subject = _subject(original)
     asked = "SUCCESS" if end.action == "relayed" else "FAILURE"
     lines = [
         f"This is the mail system of {about.reporting_mta}.",
@@ -141,7 +147,7 @@ def _for_people(about: About, end: Told, original: CompiledContent) -> bytes:
         f"Your mail to {about.recipient}",
         f"{end.words}.",
         "",
-        *([f"  Subject:  {headers.one_line(subject)[:200]}"] if subject else []),
+        *([f"  Subject:  {subject}"] if subject else []),
         *([f"  Host:     {end.host}"] if end.host else []),
         *([f"  It said:  {_shown(end.said)}"] if end.host and end.said else []),
         *([f"  Because:  {_shown(end.said)}"] if end.said and not end.host else []),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
+from prometheus_client import Counter
 
 from services.queueing.recipients import chunks
 from services.queueing.store import Head, JobStore
@@ -25,6 +26,8 @@ LIST_S = 0.5
 TENANTS_KEPT = 10_000
 #: The chunk of a copy waits however much else does: the job that it is a copy of was let in.
 ANY_NUMBER = 2**31
+
+COPIES = Counter("estafette_queueing_seed_copies_total", "Copies of mails handed over for seed lists, an address each")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[str, ...]).decode
@@ -81,6 +84,7 @@ class Seeds:
         new = copied(job, head, found, len(waiting))
         stored = await self._store.store(copy, new, chunks(waiting), "queueing")
         if stored.word == "stored":
+            COPIES.inc(len(waiting))
             self._log.info("seeds_sent", job=job, copy=copy, recipients=len(waiting), request=head.request)
 
 

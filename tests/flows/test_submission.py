@@ -5,6 +5,7 @@ import smtplib
 import ssl
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -217,6 +218,28 @@ async def test_no_report_goes_to_a_domain_of_nobody(stack: Stack) -> None:
         await asyncio.to_thread(
             bring, stack, written("Faux"), "a@exemple.fr", sender="victim@elsewhere.test", notify="FAILURE"
         )
+
+
+async def test_all_that_is_wrong_with_what_is_asked_by_the_api_is_said(stack: Stack) -> None:
+    dsn = {
+        "sender": "nobody",
+        "recipients": [{"notify": ["failure"]}, {"notify": [], "original_recipient": "ana"}],
+        "envelope_id": "é",
+    }
+    whole = b64encode(b"Subject: no From\r\n\r\n").decode()
+
+    status, problem = await stack.answered(
+        "POST", "/v1/mails", {"mail": whole, "recipients": ["a@exemple.fr"], "dsn": dsn}
+    )
+
+    assert status == 422
+    assert [fault["at"] for fault in problem["faults"]] == [
+        "From",
+        "$.dsn.sender",
+        "$.dsn.envelope_id",
+        "$.dsn.recipients",
+        "$.dsn.recipients[1].original_recipient",
+    ]
 
 
 async def test_promise_1_each_250_has_its_job_whenever_the_door_is_killed(stack: Stack) -> None:

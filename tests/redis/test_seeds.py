@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from services.queueing.queueing import Decision, first_queued
 from services.queueing.seeds import SeedLists, Seeds
@@ -61,6 +62,14 @@ async def test_what_is_no_marketing_or_tried_has_no_copy(client: Any, fields: di
     await sent(client, **fields)
 
     assert not await client.exists(keys.job(ids.job_partition(COPY, P), COPY))
+
+
+async def test_each_copy_is_counted_once(client: Any) -> None:
+    before = REGISTRY.get_sample_value("estafette_queueing_seed_copies_total") or 0
+
+    await sent(client)
+
+    assert REGISTRY.get_sample_value("estafette_queueing_seed_copies_total") == before + len(SEEDS)
 
 
 async def test_reports_of_both_name_each_other(client: Any) -> None:

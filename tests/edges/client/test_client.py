@@ -144,10 +144,13 @@ async def test_who_is_to_come_back_tomorrow_is_told_at_once(slept: list[float]) 
 
 
 async def test_a_whole_mail_is_handed_over_as_it_is() -> None:
-    api = Api(ok(ACCEPTED, 202))
+    api = Api(ok(ACCEPTED, 202), ok(ACCEPTED, 202))
     async with served(api) as client:
         await client.send_mail(b"From: a@b.example\r\n\r\n\xff", ["ana@exemple.fr"], idempotency_key="k")
+        told = {"sender": "a@b.example", "recipients": [{"notify": ["failure"]}]}
+        await client.send_mail(b"From: a@b.example\r\n\r\n", ["ana@exemple.fr"], dsn=told, idempotency_key="k")
 
+    assert ["dsn" in json.loads(asked[3]) for asked in api.asked] == [False, True]
     body = json.loads(api.asked[0][3])
     assert (api.asked[0][1], api.keys, body["recipients"]) == ("/v1/mails", {"k"}, ["ana@exemple.fr"])
     assert b64decode(body["mail"]) == b"From: a@b.example\r\n\r\n\xff"

@@ -64,7 +64,7 @@ def test_a_bounce_is_told_to_people_and_programs_with_the_header_of_the_mail() -
     assert mail.get_content_type() == "multipart/report"
     assert mail["content-type"].params["report-type"] == "delivery-status"
     assert (mail["from"], mail["to"]) == ("Mail Delivery System <MAILER-DAEMON@exemple.fr>", "app@exemple.fr")
-    assert (mail["auto-submitted"], mail["subject"]) == ("auto-replied", "Your mail to ana@x.test: not delivered")
+    assert (mail["auto-submitted"], mail["subject"]) == ("auto-replied", "Not delivered: Bonjour")
     text = people.get_content().replace("\r\n", "\n")
     assert "Your mail to ana@x.test\ncould not be delivered" in text
     assert "550 5.1.1 User unknown" in text
