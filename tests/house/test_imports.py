@@ -159,6 +159,7 @@ EDGES: dict[str, set[str]] = {
     "services/console/messages.py": {"time"},
     "services/console/people.py": {"secrets", "time"},
     "services/console/pressure.py": {"time"},
+    "services/console/seeds.py": {"time"},
     "services/console/moving.py": {"secrets", "time"},
     "services/console/jobs.py": {"secrets"},
     "services/console/restore.py": {"secrets"},
