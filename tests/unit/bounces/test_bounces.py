@@ -126,6 +126,21 @@ async def test_a_delivery_report_is_a_late_bounce(name: str, kind: str, reason: 
     assert fact.email is None
 
 
+async def test_a_report_about_a_copy_of_one_mail_is_about_its_recipient_alone() -> None:
+    """The header that it returns names several, and the Message-ID none: the return path is the copy's own."""
+    desk = Desk()
+    returned = sample("postfix-user-unknown.eml").replace(
+        b"To: Ana <ana@example.fr>", b"To: Bo <bo@example.fr>, Ana <ana@example.fr>\r\nCc: cy@example.fr"
+    )
+    shared = returned.replace(f"<{JOB}.258@exemple.fr>".encode(), f"<{JOB}@exemple.fr>".encode())
+
+    await desk.receive(shared)
+
+    assert (shared != returned, desk.drawer.reasons) == (True, [])
+    [fact] = desk.bus.facts
+    assert (type(fact), fact.job, fact.ordinal) == (events.Bounced, JOB, ORDINAL)
+
+
 async def test_a_bounce_says_who_said_what() -> None:
     desk = Desk()
 
@@ -320,6 +335,7 @@ def _forged_names() -> dict[str, bytes]:
     of_another = f"{JOB}.{ORDINAL}.{KEYS.message_id(JOB, 7)[-13:]}"
     return {
         "unsigned": f"Message-ID: <{JOB}.{ORDINAL}@exemple.fr>".encode(),
+        "what copies of one mail share": f"Message-ID: <{JOB}@exemple.fr>".encode(),
         "signed by another": f"Message-ID: <{others.message_id(JOB, ORDINAL)}@exemple.fr>".encode(),
         "a signature of zeros": f"Message-ID: <{JOB}.{ORDINAL}.{'0' * 13}@exemple.fr>".encode(),
         "one character off": f"Message-ID: <{good[:-1]}{'0' if last != '0' else 'g'}@exemple.fr>".encode(),
