@@ -24,10 +24,11 @@ from services.queueing.pieces import MAX_FAULTS, Piece, pieces, refused, rows_of
 from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
 from services.queueing.track import Track
 from services.queueing.trial import Tried
-from services.queueing.whom import MAX_ADDRESSEES, Addressee, RecipientsFrom
+from services.queueing.whom import Addressee, RecipientsFrom
 from services.queueing.wording import Wording
 from shared.redis.recipients import Waiting
 from shared.words import content, rates
+from shared.words.content import MAX_COPIES
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault, Problem
 from shared.words.result_sets import Expression
@@ -103,12 +104,12 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
         says(
             "Instead of `recipients`, not of `bulk`: people who get one mail and see each other in it. At most 50 with "
             "those of `cc` and `bcc`, each address once.",
-            max_length=MAX_ADDRESSEES,
+            max_length=MAX_COPIES,
         ),
     ] = []
-    cc: Annotated[list[Addressee], says("Beside `to`: who stands in its `Cc`.", max_length=MAX_ADDRESSEES)] = []
+    cc: Annotated[list[Addressee], says("Beside `to`: who stands in its `Cc`.", max_length=MAX_COPIES)] = []
     bcc: Annotated[
-        list[Addressee], says("Beside `to`: who gets it, too, and is not named in it.", max_length=MAX_ADDRESSEES)
+        list[Addressee], says("Beside `to`: who gets it, too, and is not named in it.", max_length=MAX_COPIES)
     ] = []
     stream: Annotated[content.Stream, says("The kind of mail: what goes first, and how long it is tried.", "bulk")] = (
         "bulk"

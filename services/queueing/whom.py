@@ -15,13 +15,12 @@ from services.queueing.pieces import Piece
 from services.queueing.recipients import Recipient
 from shared.mail import addresses
 from shared.words import result_sets, targets
+from shared.words.content import MAX_COPIES
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault, Problem
 from shared.words.result_sets import Expression, ResultSet
 from shared.words.targets import Target
 
-#: Who see each other: more than that is no letter, and a mistake in it would show many addresses to many.
-MAX_ADDRESSEES = 50
 #: The fields, in the order of the ordinals.
 FIELDS = ("to", "cc", "bcc")
 NOT_YET = "an open job is made without recipients; append them afterwards"
@@ -105,8 +104,8 @@ def read_addressees(
         faults.append(Fault("$.stream", what))
     if not fields.get("to") and "to" not in wrong:
         faults.append(Fault("$.to", "required: somebody stands in `to`, whoever is in `cc` and `bcc`"))
-    if len(listed) > MAX_ADDRESSEES:
-        what = f"{len(listed)} in `to`, `cc` and `bcc` together; at most {MAX_ADDRESSEES} see each other"
+    if len(listed) > MAX_COPIES:
+        what = f"{len(listed)} in `to`, `cc` and `bcc` together; at most {MAX_COPIES} see each other"
         faults.append(Fault("$.to", what))
     faults += [
         Fault(f"$.{name}", "not of a job with `to`: the copies of one mail go together")

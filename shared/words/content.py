@@ -54,6 +54,10 @@ PAGE_QUERIES: Mapping[str, str] = {"tracking_url": "?tracking"}
 #: The same as they are where no mail is made yet, and content is tried.
 TRIED_PAGES: Mapping[str, str] = {name: f"https://example.com/{kind[0]}/x" for name, kind in PAGES.items()}
 
+#: People who get one mail and see each other in it, at most: more is no letter, and a mistake in it would show many
+#: addresses to many.
+MAX_COPIES = 50
+
 Stream = Literal["bulk", "transactional", "one_to_one"]
 
 
