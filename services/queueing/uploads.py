@@ -8,6 +8,7 @@ import msgspec
 
 from services.queueing import recipients
 from services.queueing.appending import CsvRows, JsonRows, Row
+from services.queueing.own_files import BATCH_BYTES, FILE_BYTES, Batch
 from services.queueing.pieces import MAX_FAULTS
 from shared.redis.recipients import pack_waiting_row
 from shared.tabular.encodings import UnknownCharset, charset
@@ -55,11 +56,12 @@ class Uploading:
     """Collects rows into batches and counts what became of them."""
 
     def __init__(
-        self, append: Callable[[Sequence[tuple[bytes, bytes]]], Awaitable[tuple[str, int]]], stream: str
+        self, append: Callable[[Sequence[tuple[bytes, bytes]], Batch], Awaitable[tuple[str, int]]], stream: str
     ) -> None:
         self._append = append
         self._stream = stream
         self._batch: list[tuple[bytes, bytes]] = []
+        self._files = Batch()
         self._appended = 0
         self._duplicates = 0
         self._rejected: list[RejectedLine] = []
@@ -92,29 +94,35 @@ class Uploading:
                 return
 
     async def _add(self, number: int, row: recipients.Recipient | Fault) -> None:
-        waiting = row if isinstance(row, Fault) else recipients.wait(row, self._stream, f"line {number}", set())
-        if isinstance(waiting, Fault):
+        at, faults = f"line {number}", list[Fault]()
+        waiting = row if isinstance(row, Fault) else recipients.wait(row, self._stream, at, set())
+        if not isinstance(row, Fault) and not isinstance(waiting, Fault) and row.attachments:
+            waiting = recipients.with_files(waiting, row, at, self._files.contents, faults)
+        if isinstance(waiting, Fault) or faults:
             self._faults_total += 1
-            if len(self._faults) < MAX_LISTED:
-                self._faults.append(waiting)
+            room = MAX_LISTED - len(self._faults)
+            self._faults += [waiting][:room] if isinstance(waiting, Fault) else faults[:room]
             return
         if waiting.rejected is not None:
             self._rejected_total += 1
             if len(self._rejected) < MAX_LISTED:
                 self._rejected.append(RejectedLine(number, waiting.email, waiting.rejected))
         self._batch.append((recipients.seen_digest(waiting), pack_waiting_row(waiting)))
-        if len(self._batch) >= APPEND_BATCH:
+        if waiting.files:
+            self._files.add(len(self._batch), waiting.files)
+        if len(self._batch) >= APPEND_BATCH or self._files.size_bytes >= BATCH_BYTES:
             await self.flush()
 
     async def flush(self) -> None:
         if not self._batch:
             return
-        word, fresh = await self._append(self._batch)
+        word, fresh = await self._append(self._batch, self._files)
         if word != "appended":
             raise Problem("not_open", "the job was started; recipients can no longer be appended")
+        FILE_BYTES.inc(self._files.size_bytes)
         self._appended += fresh
         self._duplicates += len(self._batch) - fresh
-        self._batch = []
+        self._batch, self._files = [], Batch()
 
     def result(self, warnings: list[Fault]) -> Appended:
         """Problem 422 if nobody came by who can be stored."""
