@@ -162,7 +162,7 @@ class Changing:
 
 
 def _not_changeable(state: str) -> Problem:
-    what = f"the job is {state}; only an open or scheduled job is changed: pause or cancel it"
+    what = f"the job is {state}: it was started or cancelled, and only an open or scheduled job is changed"
     return Problem("not_changeable", what)
 
 

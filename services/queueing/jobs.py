@@ -36,6 +36,8 @@ from shared.words.way_out import WAY_OUT
 #: How long a mail may wait to be delivered when the job does not say: news is old after three days, a password reset
 #: after one.
 MAX_AGE_MS = {"bulk": 3 * 86_400_000, "transactional": 86_400_000, "one_to_one": 2 * 86_400_000}
+#: A `send_at` that is past by more is told of.
+LATE_MS = 60_000
 #: The furthest that `send_at` and `expires_at` may lie ahead.
 HORIZON_MS = 366 * 86_400_000
 #: Commas of a body: values take time and memory before anybody can say what is wrong with them, and the decoder gives
@@ -268,6 +270,8 @@ class Draft:
     template: str = ""
     own: JobRequest | None = None
     given: frozenset[str] = frozenset()
+    #: What is hardly meant so of its times.
+    remarks: Sequence[Fault] = ()
 
     @property
     def comes_alone(self) -> bool:
@@ -296,7 +300,8 @@ def draft_of(job: JobRequest, recipients: list[Recipient], now_ms: int) -> Draft
     rate, rate_faults = _rate(job)
     faults += rate_faults + _at_most_once_faults(job) + _word_faults(job) + windows.read(job.window, job.spread)[1]
     tried = first_accepted(recipients, job.stream)
-    return Draft(job, rate, tried, recipients, False, send_at_ms, expires_at_ms, faults)
+    remarks = _time_remarks(job, now_ms)
+    return Draft(job, rate, tried, recipients, False, send_at_ms, expires_at_ms, faults, remarks=remarks)
 
 
 def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
@@ -317,7 +322,7 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
         faults += lacked
     if faults or isinstance(compiled, list):
         raise refused(faults)
-    warnings += _remarks(draft.request, compiled)
+    warnings += [*draft.remarks, *_remarks(draft.request, compiled)]
     times = draft.send_at_ms, draft.expires_at_ms
     job = Job(draft.request, compiled, waiting, rejected, *times, warnings, files=files)
     return replace(job, selection=draft.selection, template=draft.template, own=draft.own)
@@ -458,7 +463,8 @@ def _read_recipients(
 
 def _times(job: JobRequest, now_ms: int) -> tuple[int, int, list[Fault]]:
     faults = []
-    send_at_ms = _ms(job.send_at) if job.send_at else 0
+    # Whoever tries a job wants to see it now; its other times are passed over where they would be read.
+    send_at_ms = _ms(job.send_at) if job.send_at and not job.test else 0
     expires_at_ms = _ms(job.expires_at) if job.expires_at else 0
     for name, moment in (("send_at", send_at_ms), ("expires_at", expires_at_ms)):
         if moment > now_ms + HORIZON_MS:
@@ -466,6 +472,13 @@ def _times(job: JobRequest, now_ms: int) -> tuple[int, int, list[Fault]]:
     if expires_at_ms and expires_at_ms <= max(now_ms, send_at_ms):
         faults.append(Fault("$.expires_at", "not after the time of sending"))
     return send_at_ms if send_at_ms > now_ms else 0, expires_at_ms, faults
+
+
+def _time_remarks(job: JobRequest, now_ms: int) -> list[Fault]:
+    """A year that is wrong looks like this. Who means now may be a little late."""
+    if job.send_at is None or job.test or _ms(job.send_at) > now_ms - LATE_MS:
+        return []
+    return [Fault("$.send_at", "it is past: the job goes at once")]
 
 
 def _rate(job: JobRequest) -> tuple[str, list[Fault]]:

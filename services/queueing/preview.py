@@ -73,7 +73,9 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     subject: Annotated[str, says("The subject.", "Bonjour Ana")]
     sender: Annotated[str, says("From whom.", "Chouette <news@exemple.fr>")] = msgspec.field(name="from")
     to: Annotated[str, says("To whom.", "Ana <ana@exemple.fr>")]
-    language: Annotated[str | None, says("Which translation it is; null: the content as it stands.", "de")]
+    language: Annotated[
+        str | None, says("Which translation of a template it is; null: it has none, or none that fits.", "de")
+    ]
     template: Annotated[str | None, says("The template, its version, and those of its layout.", "welcome 3 frame 7")]
     headers: Annotated[list[PreviewHeader], says("The header fields, in order.")]
     html: Annotated[str | None, says("The HTML part.", "<p>Bonjour Ana</p>")]
