@@ -16,7 +16,7 @@ from typing import Annotated, Protocol
 import msgspec
 from prometheus_client import Counter
 
-from services.queueing import checks, jobs, undefined
+from services.queueing import checks, jobs, undefined, whom
 from services.queueing.aside import Aside
 from services.queueing.checks import Check
 from services.queueing.compile import Limits
@@ -191,7 +191,8 @@ def _names_recipients(body: bytes) -> bool:
         found = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except NOT_JSON:
         return True  # what reads the job says what is wrong
-    return "recipients" in found or "recipients_from" in found
+    is_addressed = any(name in found and bytes(found[name]) != b"[]" for name in whom.FIELDS)
+    return is_addressed or "recipients" in found or "recipients_from" in found
 
 
 def _recipient(tried: Sequence[Tried], index: int) -> Tried:
