@@ -24,6 +24,7 @@ from shared.redis.pressure import Pressure
 from shared.redis.ready import LANES, ReadyQueues
 from shared.redis.result_sets import ResultSets
 from shared.redis.suppression import SuppressionList
+from shared.redis.usual_hours import UsualHoursList
 from shared.words import sites
 
 
@@ -55,10 +56,10 @@ async def main(life: Lifecycle) -> None:
         pressure=Pressure(client, partitions, now_ms, time.monotonic),
         routes=routes,
         seeds=Seeds(client, partitions, time.monotonic),
+        usual_hours=UsualHoursList(client, partitions),
     )
-    sets = ResultSets(client, partitions)
     selections = Selections(client, partitions, mine.max_intake_chunks)
-    selecting = Selecting(selections, sets, cancels, partitions, now_ms, secrets.token_bytes)
+    selecting = Selecting(selections, ResultSets(client, partitions), cancels, partitions, now_ms, secrets.token_bytes)
     name = start.process_name()
     consumers = [
         bus.Consumer(

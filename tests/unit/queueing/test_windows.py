@@ -23,7 +23,7 @@ def read(**fields: Any) -> jobs.Job:
 
 def timing(**fields: Any) -> Timing | None:
     request = read(**fields).request
-    return windows.read(request.window, request.spread)[0]
+    return windows.read(request.window, request.spread, request.best_hour)[0]
 
 
 def faults(**fields: Any) -> set[str]:
@@ -44,7 +44,11 @@ def test_hours_are_the_same_on_each_day_but_for_those_that_have_their_own() -> N
     assert own == Timing((work, none, none, none, work, (600, 1440), none), "Europe/Paris", 5_400_000)
     assert timing(window={}) == Timing(((0, 1440),) * 7, "UTC", 0)
     assert timing(spread={"over": "2d"}) == Timing((), "UTC", 2 * windows.DAY_MS)
-    assert timing() is None
+    assert timing(best_hour=True) == Timing((), "UTC", 0, best_hour=True)
+    assert timing(best_hour=True, window={}, spread={"over": "2d"}) == Timing(
+        ((0, 1440),) * 7, "UTC", 2 * windows.DAY_MS, best_hour=True
+    )
+    assert timing() is timing(best_hour=False) is None
 
 
 @pytest.mark.parametrize(
@@ -59,6 +63,9 @@ def test_hours_are_the_same_on_each_day_but_for_those_that_have_their_own() -> N
         ({"spread": {"over": "8d"}}, {"$.spread.over"}),
         ({"spread": {"over": "0h"}}, {"$.spread.over"}),
         ({"spread": {"over": "soon"}, "window": {"time_zone": "x"}}, {"$.spread.over", "$.window.time_zone"}),
+        ({"best_hour": True, "stream": "transactional"}, {"$.best_hour"}),
+        ({"best_hour": True, "stream": "one_to_one", "spread": {"over": "8d"}}, {"$.best_hour", "$.spread.over"}),
+        ({"best_hour": "yes"}, {"$.best_hour"}),
         ({"spread": {"over": "2d"}, "window": {"days": ["mon"]}}, {"$.spread.over"}),
         ({"recipients": [{"email": "a@x.test", "time_zone": "Paris"}]}, {"$.recipients[0].time_zone"}),
     ],
