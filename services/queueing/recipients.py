@@ -150,13 +150,13 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
         return variables
     email, reason = recipient.email, None
     try:
-        address = addresses.parse(recipient.email)
-        email = str(address)
-        if address.key in seen:
+        email = addresses.normal(recipient.email)
+        key = email.lower()
+        if key in seen:
             reason = "duplicate_address"
         elif stream == "bulk" and recipient.kind != "professional" and recipient.optin is False:
             reason = "not_opted_in"
-        seen.add(address.key)
+        seen.add(key)
     except addresses.InvalidAddress:
         email, reason = email[:MAX_EMAIL_CHARS], "invalid_address"
     return Waiting(
