@@ -457,4 +457,5 @@ def ready_of(
         list=head.list,
         window=decision.window,
         not_before=decision.due_ms,
+        files=recipient.files,
     )

@@ -192,7 +192,7 @@ def test_a_time_of_sending_that_has_passed_means_now() -> None:
     job = _read({**GOOD, "send_at": "2020-01-01T00:00:00+02:00", "recipients": [{"email": "a@b.fr"}]})
 
     assert job.send_at_ms == 0
-    assert job.warnings == [Fault("$.send_at", "it is past: the job goes at once")]
+    assert Fault("$.send_at", "it is past: the job goes at once") in job.warnings
 
 
 def test_a_moment_ago_is_now_and_a_test_goes_at_once_whenever_its_job_would() -> None:
@@ -202,7 +202,7 @@ def test_a_moment_ago_is_now_and_a_test_goes_at_once_whenever_its_job_would() ->
         {"test": True, "send_at": "2020-01-01T00:00:00Z"},
     ):
         job = _read({**GOOD, **more, "recipients": [{"email": "a@b.fr"}]})
-        assert (job.send_at_ms, job.warnings) == (0, [])
+        assert (job.send_at_ms, [one for one in job.warnings if one.at == "$.send_at"]) == (0, [])
     later = (now + timedelta(hours=1)).isoformat()
     assert _read({**GOOD, "send_at": later, "test": True, "recipients": [{"email": "a@b.fr"}]}).send_at_ms == 0
     assert _read({**GOOD, "send_at": later, "recipients": [{"email": "a@b.fr"}]}).send_at_ms > NOW_MS
