@@ -303,6 +303,13 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Hours noted",
+                "How fast are hours noted in which people open and click?",
+                "sum(rate(estafette_suppression_reactions_total[5m]))",
+                "noted",
+                "ops",
+            ),
+            Panel(
                 "Not recorded",
                 "Of whom is nothing recorded, for they withdrew their consent?",
                 "sum by (kind) (rate(estafette_tracking_untracked_total[5m]))",
@@ -940,6 +947,13 @@ DASHBOARDS = (
                 "How fast are jobs queued?",
                 "sum by (fact) (rate(estafette_queueing_recipients_total[5m]))",
                 "{{fact}}",
+                "ops",
+            ),
+            Panel(
+                "Best hours",
+                "Of how many recipients of jobs that ask is the best hour known (closed: none of theirs is open)?",
+                "sum by (hour) (rate(estafette_queueing_best_hours_total[5m]))",
+                "{{hour}}",
                 "ops",
             ),
             Panel(

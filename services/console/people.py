@@ -9,6 +9,7 @@ from services.console.session import address_key, minute, need_tenant, with_redi
 from services.console.tables import as_json, plain, show_json, show_table
 from services.suppression.retention import shown_day
 from shared.process.settings import Settings
+from shared.words.usual_hours import ranked
 
 
 @click.group()
@@ -49,6 +50,7 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
         or kept.lists
         or kept.untracked_ms
         or kept.last_day
+        or kept.usual.counts
         or own_rule
         or erasure
         or messages
@@ -64,6 +66,7 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
                 "consent_log": [] if kept.consent is None else kept.consent.log,
                 "untracked_ms": kept.untracked_ms,
                 "last_interaction": shown_day(kept.last_day) if kept.last_day else None,
+                "usual_hours": dict(kept.usual.counts),
                 "lists": [{"list": name, "state": one.state, "since_ms": one.since_ms} for name, one in kept.lists],
                 "messages": [message._asdict() for message in messages],
                 "contacts": contacts,
@@ -96,6 +99,10 @@ def _show(entries: Any, kept: Any, erasure: Any, messages: Any) -> None:
         click.echo(f"tracking withdrawn {minute(kept.untracked_ms)}")
     if kept.last_day:
         click.echo(f"heard of {shown_day(kept.last_day)}")
+    if kept.usual.counts:
+        hours = ", ".join(f"{hour}:00 ({count})" for hour, count in kept.usual.counts)
+        best = next((f"best {hour}:00" for hour in ranked(kept.usual)), "too few to tell")
+        click.echo(f"reacts   {hours} UTC; {best}")
     for name, member in kept.lists:
         click.echo(f"list     {name}: {member.state} since {minute(member.since_ms)}")
     if messages:

@@ -27,6 +27,7 @@ from shared.redis.ready import LANES, ReadyQueues
 from shared.redis.redis import Client
 from shared.redis.result_sets import ResultSets
 from shared.redis.suppression import SuppressionList
+from shared.redis.usual_hours import UsualHoursList
 from shared.words import sites
 
 
@@ -58,10 +59,10 @@ async def main(life: Lifecycle) -> None:
         pressure=Pressure(client, partitions, now_ms, time.monotonic),
         routes=routes,
         seeds=Seeds(client, partitions, time.monotonic),
+        usual_hours=UsualHoursList(client, partitions),
     )
-    sets = ResultSets(client, partitions)
     selections = Selections(client, partitions, mine.max_intake_chunks)
-    selecting = Selecting(selections, sets, cancels, partitions, now_ms, secrets.token_bytes)
+    selecting = Selecting(selections, ResultSets(client, partitions), cancels, partitions, now_ms, secrets.token_bytes)
     name = start.process_name()
     telling = Telling(client, partitions, settings.bounces.domain, now_ms)
     consumers = [*_of_intake(client, partitions, name, queueing), _of_ends(client, partitions, name, telling)]

@@ -170,6 +170,7 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     ] = None
     window: Annotated[windows.Window | None, says("Hours in which it goes, by the clock of each recipient.")] = None
     spread: Annotated[windows.Spread | None, says("A period that its messages are spread over.")] = None
+    best_hour: windows.BestHour = False
     rate: Annotated[
         Annotated[str, Meta(max_length=40)] | None,
         says("The most that is sent of it, over all sites.", "50000/h", "100/s burst 20"),
@@ -294,7 +295,8 @@ def draft_of(job: JobRequest, recipients: list[Recipient], now_ms: int) -> Draft
     """What is still to be looked at of a job whose fields fit."""
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
     rate, rate_faults = _rate(job)
-    faults += rate_faults + _at_most_once_faults(job) + _word_faults(job) + windows.read(job.window, job.spread)[1]
+    faults += rate_faults + _at_most_once_faults(job) + _word_faults(job)
+    faults += windows.read(job.window, job.spread, job.best_hour, job.stream)[1]
     tried = first_accepted(recipients, job.stream)
     remarks = _time_remarks(job, now_ms)
     return Draft(job, rate, tried, recipients, False, send_at_ms, expires_at_ms, faults, remarks=remarks)

@@ -16,12 +16,13 @@ import asyncio
 from collections import Counter as Counted
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
 
+from services.queueing.moments import Best, Moments
 from services.queueing.store import Head, JobStore
 from services.queueing.windows import zone_of
 from shared.mail.addresses import domain_of
@@ -43,9 +44,15 @@ from shared.words import events, ids, timing
 from shared.words.consent import OBJECTED, Rules, State, declared, held, is_tracked
 from shared.words.pressure import PRESSURE
 from shared.words.sites import SANDBOX
+from shared.words.usual_hours import UsualHours, ranked
 
 QUEUED = Counter("estafette_queueing_recipients_total", "Recipients decided, by what became of them", ["fact"])
 LEFT_OUT = Counter("estafette_queueing_left_out_total", "Recipients who are not mailed, by why", ["reason"])
+BEST_HOURS = Counter(
+    "estafette_queueing_best_hours_total",
+    "Recipients of jobs that ask for the best hour: known and taken, unknown, or closed, as none of theirs is open",
+    ["hour"],
+)
 CHUNK_SECONDS = Histogram("estafette_queueing_chunk_seconds", "Time to queue a chunk of a job")
 REMOVED = Counter("estafette_queueing_open_jobs_removed_total", "Open jobs that nobody started in time")
 #: By what the messages of a job leave.
@@ -53,6 +60,7 @@ CHANNEL: Channel = "email"
 #: Between two sweeps over all partitions.
 SWEEP_SECONDS = 10.0
 _queued = {word: QUEUED.labels(word) for word in ("accepted", "suppressed", "rejected", "cancelled")}
+_best_hours = {hour: BEST_HOURS.labels(hour) for hour in get_args(Best)}
 #: A fact and the field of a decision that leads to it.
 _WORDS = {"accepted": "site", "suppressed": "suppressed", "cancelled": "cancelled"}
 
@@ -98,6 +106,10 @@ class Pressure(Protocol):
         """They are not sent."""
 
 
+class UsualHoursOf(Protocol):
+    async def of(self, tenant: str, addresses: Sequence[str]) -> list[UsualHours]: ...
+
+
 class Sites(Protocol):
     async def site_of(self, domain: str) -> str | None:
         """The site of a domain's mail; None if it takes none (no such domain, null MX)."""
@@ -136,6 +148,7 @@ class Queueing:
         pressure: Pressure | None = None,
         routes: Routes | None = None,
         seeds: Seeds | None = None,
+        usual_hours: UsualHoursOf | None = None,
     ) -> None:
         self._store = store
         self._queues = queues
@@ -150,6 +163,7 @@ class Queueing:
         self._pressure = pressure
         self._routes = routes
         self._seeds = seeds
+        self._usual_hours = usual_hours
         self._log = structlog.get_logger("queueing")
 
     async def take(self, partition: int, entries: Sequence[bus.Entry]) -> None:
@@ -201,7 +215,8 @@ class Queueing:
             by = self._cancels.of(intake.job, intake.tenant, head.stream)
             if by is None:
                 plan = await self._pressed(intake, head, waiting, await self._decide(head, waiting))
-                plan = timed(intake, head, waiting, plan, self._now_ms())
+                best = await self._best_hours(head, waiting, plan)
+                plan = timed(intake, head, waiting, plan, best, self._now_ms())
             else:
                 plan = cancelled(waiting, by)
             decided = msgspec.msgpack.encode(plan)
@@ -222,6 +237,20 @@ class Queueing:
         mails = mails_of(intake, waiting, plan, queued=True)
         allowed = iter(await self._pressure.count(intake.tenant, head.stream, intake.job, mails))
         return [Decision(rejected=PRESSURE) if one.site and not next(allowed) else one for one in plan]
+
+    async def _best_hours(
+        self, head: Head, waiting: Sequence[Waiting], plan: Sequence[Decision]
+    ) -> list[tuple[int, ...]]:
+        """Of each the hours of the day at which they react, the best first; none where the job does not ask for them,
+        or nothing is to be known of them. Asked for in one round trip."""
+        found: list[tuple[int, ...]] = [()] * len(waiting)
+        if self._usual_hours is None or head.timing is None or not head.timing.best_hour:
+            return found
+        known = [at for at, one in enumerate(plan) if one.site and not (one.untracked or waiting[at].untracked)]
+        hours = await self._usual_hours.of(head.tenant, [waiting[at].email for at in known])
+        for at, usual in zip(known, hours, strict=True):
+            found[at] = ranked(usual)
+        return found
 
     async def _decide(self, head: Head, waiting: Sequence[Waiting]) -> list[Decision]:
         open_ones = [recipient for recipient in waiting if recipient.rejected is None]
@@ -358,19 +387,26 @@ def tracked_as(waiting: Sequence[Waiting], plan: Sequence[Decision]) -> list[Wai
 
 
 def timed(
-    intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: list[Decision], now_ms: int
+    intake: events.Intake,
+    head: Head,
+    waiting: Sequence[Waiting],
+    plan: list[Decision],
+    best: Sequence[Sequence[int]],
+    now_ms: int,
 ) -> list[Decision]:
     """The plan with the moment of each message, where the job says something of it. What would be over by then comes
-    when it is over, and ends as what has expired does."""
+    when it is over, and ends as what has expired does. `best`: of each the best hours of their day."""
     if head.timing is None:
         return plan
     begin_ms = head.started_at_ms or ids.job_created_ms(intake.job)
+    moments = Moments(head.timing, begin_ms, now_ms, head.expires_at_ms)
     found = []
     for at, (one, decision) in enumerate(zip(waiting, plan, strict=True)):
         if decision.site:
             zone, share = zone_of(one), timing.place(intake.job, intake.first_ordinal + at)
-            due_ms = timing.due(head.timing, zone, begin_ms, now_ms, share)
-            due_ms = min(due_ms, head.expires_at_ms or due_ms)
+            due_ms, hour = moments.of(zone, share, best[at])
+            if head.timing.best_hour:
+                _best_hours[hour].inc()
             window = timing.window(head.timing.hours, zone or head.timing.time_zone)
             decision = msgspec.structs.replace(decision, due_ms=due_ms if due_ms > now_ms else 0, window=window)
         found.append(decision)

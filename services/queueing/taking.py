@@ -299,7 +299,7 @@ def new_job(
     """As it is stored. Of one that may be changed before it starts with what it was made from."""
     request = job.request
     # Whoever tries a job wants to see it now.
-    timed = None if request.test else windows.read(request.window, request.spread)[0]
+    timed = None if request.test else windows.read(request.window, request.spread, request.best_hour)[0]
     max_age_ms = jobs.MAX_AGE_MS[request.stream] + windows.longer_ms(timed)
     expires_at_ms = job.expires_at_ms or (0 if start == "open" else (job.send_at_ms or now_ms) + max_age_ms)
     return New(

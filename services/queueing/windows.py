@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from shared.redis.recipients import Waiting
 from shared.words import timing
+from shared.words.content import Stream
 from shared.words.described import says
 from shared.words.errors import Fault
 from shared.words.timing import DAY_MINUTES, Hours, Timing
@@ -62,9 +63,23 @@ class Spread(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     over: Annotated[str, says("In minutes, hours or days; at most `7d`.", "4h", "90m", max_length=8)]
 
 
-def read(window: Window | None, spread: Spread | None) -> tuple[Timing | None, list[Fault]]:
-    """What they come to; None where neither is asked for."""
+BestHour = Annotated[
+    bool,
+    says(
+        "Of bulk: each recipient gets it in the hour of the day around which they usually open and click, where that "
+        "is known: within `window`, and the period of `spread` or else a day. The others when these say.",
+        False,
+    ),
+]
+
+
+def read(
+    window: Window | None, spread: Spread | None, best_hour: bool = False, stream: Stream = "bulk"
+) -> tuple[Timing | None, list[Fault]]:
+    """What they come to in a job of that stream; None where nothing is asked for."""
     faults: list[Fault] = []
+    if best_hour and stream != "bulk":
+        faults.append(Fault("$.best_hour", f"for bulk only: {stream} mail is waited for now"))
     hours, zone = (), "UTC"  # type: tuple[Hours, str]
     if window is not None:
         hours, zone = _hours(window, faults), window.time_zone
@@ -74,9 +89,9 @@ def read(window: Window | None, spread: Spread | None) -> tuple[Timing | None, l
     open_ms = sum(end - begin for begin, end in hours) * MINUTE_MS
     if hours and not faults and spread_ms > open_ms:
         faults.append(Fault("$.spread.over", "longer than the window is open in a week"))
-    if faults or (window is None and spread is None):
+    if faults or (window is None and spread is None and not best_hour):
         return None, faults
-    return Timing(hours, zone, spread_ms), []
+    return Timing(hours, zone, spread_ms, best_hour), []
 
 
 def _hours(window: Window, faults: list[Fault]) -> Hours:
@@ -115,7 +130,10 @@ def _period_ms(spread: Spread, faults: list[Fault]) -> int:
 
 def longer_ms(timing: Timing | None) -> int:
     """How much longer a job lives that does not say when it expires."""
-    return 0 if timing is None else timing.spread_ms + (LONGER_MS if timing.hours else 0)
+    if timing is None:
+        return 0
+    period_ms = timing.spread_ms or (DAY_MS if timing.best_hour else 0)
+    return period_ms + (LONGER_MS if timing.hours else 0)
 
 
 def zone_of(recipient: Waiting) -> str:

@@ -17,7 +17,8 @@ Promises:  a fact is on the list within a second, and what it means is applied o
 Besides:   soft bounces in a row (`escalation.py` decides, `escalating.py` is the main path, on the same facts) in
            `bounce_counts`; what is kept of a person, and erasure (`people.py`, `forgetting.py`, `erasing.py`) in
            `erased`, `erasures`; when somebody was heard of last (`interactions.py`) in `interactions`, and erasure
-           after years (`retention.py` decides, `retaining.py` is the main path, in the process of all routes).
+           after years (`retention.py` decides, `retaining.py` is the main path, in the process of all routes); the
+           hours of the day in which people open and click (`reactions.py`) in `usual_hours`, by which queueing goes.
 
 Consent is here too: what addresses agreed to, and the proof of it. It reads OptedIn and PreferencesChanged, which come
 from recipients' pages, and HTTP /v1/consents; it owns `consents`, `consent_log` and `consent_rules`, tells trackers and

@@ -15,6 +15,7 @@ from services.suppression.erasing import Erasing
 from services.suppression.escalated import escalation
 from services.suppression.interactions import Interactions, Noting
 from services.suppression.objections import Objections
+from services.suppression.reactions import Reactions
 from services.suppression.rule_book import RuleBook
 from services.suppression.stated import Stated
 from services.suppression.store import Lists
@@ -45,6 +46,7 @@ async def main(life: Lifecycle) -> None:
     rules = RuleBook(client, settings.of(own.Suppression).rules, time.monotonic)
     counts = Counts(client, partitions)
     noting = Noting(Interactions(client, partitions), recipients)
+    reactions = Reactions(client, partitions, recipients, settings.of(own.Suppression).usual_hours_days, now_ms)
     escalating = escalation(client, partitions, lists, rules)
     suppression = Suppression(lists, recipients, now_ms, consenting, choices, Stated(lists, lookup, escalating))
 
@@ -52,6 +54,7 @@ async def main(life: Lifecycle) -> None:
         await suppression.apply(partition, entries)  # first: who left waits for nobody's count
         await escalating.apply(entries)
         await noting.apply(entries)
+        await reactions.apply(entries)
 
     # Named by the host: who left must be on the list within a second, and so after a crash the process finds at once
     # what it had in hand.
@@ -71,6 +74,7 @@ async def main(life: Lifecycle) -> None:
         await consumer.create_groups()
         life.spawn(consumer.run(life.stopping), "applying")
         life.spawn(sweep_forever(counts, Tenants(client).all, now_ms, life.stopping), "forgetting counts")
+        life.spawn(reactions.sweep_forever(Tenants(client).all, life.stopping), "forgetting hours")
         sent = Histories(client, partitions, settings.jobs.retention_days)
         erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms, lambda: token_hex(8), sent)
         life.spawn(erasing.run(life.stopping), "erasing")

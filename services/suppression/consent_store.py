@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from services.suppression.consents import Saying
-from shared.redis import addressed, bus, consents, keys
+from shared.redis import addressed, bus, consents, keys, lua
 from shared.redis.redis import Client, Script
 from shared.words import consent, events
 from shared.words.ids import address_partition
@@ -23,7 +23,9 @@ MOST_ENTRIES = 1_000
 #: Sayings of one script call.
 _BATCH = 250
 
-_RECORD = Script.of(__file__, "consent_store_record", begins=addressed.LUA, kept=True)
+_RECORD = Script.of(
+    __file__, "consent_store_record", begins=addressed.LUA, names=lua.places(STATE=consent.State), kept=True
+)
 _FORGET = Script.of(__file__, "consent_store_forget", begins=addressed.LUA, kept=True)
 _told = {name: bus.PUBLISHED.labels(name) for name in ("OptedIn", "PreferencesChanged")}
 
@@ -57,13 +59,15 @@ class ConsentStore:
 
     async def _record(self, p: int, sayings: Sequence[Saying]) -> list[int]:
         names = [keys.events(p)]
-        args: list[str | bytes | int] = [REMEMBER_MS, MOST_ENTRIES, events.MAJOR_VERSION]
+        withdrawn = consent.ANSWERS.index("no")
+        args: list[str | bytes | int] = [REMEMBER_MS, MOST_ENTRIES, events.MAJOR_VERSION, withdrawn]
         for saying in sayings:
             tenant, address = saying.tenant, saying.address
             names += [
                 keys.consents(p, tenant),
                 keys.consent_log(p, tenant, address),
                 keys.consent_applied(p, saying.event_id),
+                keys.usual_hours(p, tenant),
             ]
             args += [address, consent.encode(saying.change), consents.encode(saying.entry), len(saying.facts)]
             for fact in saying.facts:

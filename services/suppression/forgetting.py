@@ -7,6 +7,7 @@ somebody and then looks through all of Redis (`tests/redis/test_people.py`).
     bounce_counts                      soft bounces in a row
     consents, consent_log              what it agreed to, and the proof of it
     interactions                       when it was last heard of
+    usual_hours                        at which hours of the day somebody opens and clicks
     list_map                           lists that it joined or left
     pressure                           when it got marketing lately, under a digest of it
     rules                              the one rule that is the address itself; rules of names and domains name nobody
@@ -63,6 +64,7 @@ class Forgetting:
         bounces = await self._take(keys.bounce_counts, tenant, address)
         await self._take(keys.suppressions_said, tenant, address)
         await self._take(keys.interactions, tenant, address)
+        await self._take(keys.usual_hours, tenant, address)
         consents = await consent_store.forget(self._client, self._partitions, tenant, address)
         lists = await self._members.forget(tenant, address)
         await Reached(self._client, self._partitions).forget(tenant, address)

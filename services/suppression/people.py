@@ -16,10 +16,12 @@ from shared.redis.members import Member, Members
 from shared.redis.pressure import Reached
 from shared.redis.redis import Client
 from shared.redis.untracked import UntrackedList
+from shared.redis.usual_hours import UsualHoursList
 from shared.words import ids, rules
 from shared.words.erased import ErasureKeys
 from shared.words.rules import Named
 from shared.words.tokens import TokenKeys
+from shared.words.usual_hours import UsualHours
 
 #: No step of a walk through jobs begins later than this after it was asked for: callers wait ten seconds and more.
 BUDGET_S = 2.0
@@ -39,7 +41,8 @@ class Kept(NamedTuple):
     """What maps have of an address, beside its entries of the suppression list: its soft bounces; what it agreed to,
     and the proof; the lists that it joined or left; the tenant's rules that concern it; when (ms) it withdrew its
     consent to be tracked, 0 for never, or given again; the day of the last interaction of its own that was noted, 0 for
-    none; when (s) marketing was queued for it that marketing pressure remembers."""
+    none; when (s) marketing was queued for it that marketing pressure remembers; at which hours of the day somebody
+    opens and clicks."""
 
     bounces: Count | None
     consent: Known | None
@@ -48,6 +51,7 @@ class Kept(NamedTuple):
     untracked_ms: int
     last_day: int
     marketing_s: list[int]
+    usual: UsualHours
 
 
 class People:
@@ -75,6 +79,7 @@ class People:
         self._interactions = Interactions(client, partitions)
         self._mentions = Mentions(client, partitions)
         self._reached = Reached(client, partitions)
+        self._usual = UsualHoursList(client, partitions)
         self._monotonic = monotonic
 
     async def kept(self, tenant: str, address: str) -> Kept:
@@ -88,6 +93,7 @@ class People:
             await self._untracked.since_ms(tenant, self._tokens.marks(tenant, address)),
             (await self._interactions.get(tenant, address)).last_day,
             await self._reached.sent_s(tenant, address),
+            (await self._usual.of(tenant, [address]))[0],
         )
 
     async def _rules(self, tenant: str, address: str) -> list[Named]:

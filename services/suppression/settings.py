@@ -44,6 +44,10 @@ class Suppression(Process, frozen=True, kw_only=True):
     #: The tenant is told so long before.
     retention_warn_days: _WarnDays = NEW_WARN_DAYS
 
+    #: At which hours of the day somebody opens and clicks is kept so long after the last time, for jobs with
+    #: `best_hour`; 0: not at all.
+    usual_hours_days: NotNegative = 400
+
     @property
     def retention(self) -> retention.Rule:
         """Of tenants that have none of their own."""

@@ -779,6 +779,13 @@ def interactions(p: int, tenant: str) -> str:
     return f"est:{{p{p}}}:interactions:{tenant}"
 
 
+def usual_hours(p: int, tenant: str) -> str:
+    """map of addresses (`shared.redis.addressed`), normalised address → at which hours of the day somebody opened and
+    clicked in bulk (`shared.words.usual_hours`) · `suppression.usual_hours_days` after the last of them, or until they
+    withdraw their consent to be tracked or are erased"""
+    return f"est:{{p{p}}}:usual_hours:{tenant}"
+
+
 def retention_rules() -> str:
     """hash, tenant → after how many years without an interaction its addresses are erased (msgpack,
     `services.suppression.retention.Rule`), where that is not what the settings say · until the tenant takes it back"""

@@ -34,11 +34,13 @@ Hours = tuple[tuple[int, int], ...]
 
 
 class Timing(msgspec.Struct, frozen=True, array_like=True):
-    """`hours` is empty where any time will do; `time_zone` that of recipients of whom none is known."""
+    """`hours` is empty where any time will do; `time_zone` that of recipients of whom none is known. `best_hour`: each
+    at the hour at which they usually react, where that is known."""
 
     hours: Hours = ()
     time_zone: str = "UTC"
     spread_ms: int = 0
+    best_hour: bool = False
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -99,6 +101,16 @@ def moment(hours: Hours, where: tzinfo, begin_ms: int, open_ms: int = 0) -> int:
     return begin_ms + _MOST_DAYS * _DAY_MS
 
 
+def open_spans(hours: Hours, where: tzinfo, begin_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
+    """From which moment to which it is open between these two, each not empty."""
+    for opens, closes in _openings(hours, where, begin_ms) if hours else ((begin_ms, end_ms),):
+        if opens >= end_ms:
+            return
+        opens, closes = max(opens, begin_ms), min(closes, end_ms)
+        if opens < closes:
+            yield opens, closes
+
+
 def _openings(hours: Hours, where: tzinfo, begin_ms: int) -> Iterator[tuple[int, int]]:
     """From which moment to which it is open, from the day of that moment on."""
     day = datetime.fromtimestamp(begin_ms / 1000, where).date()
@@ -123,9 +135,14 @@ def place(job: str, ordinal: int) -> float:
     return ((start + ordinal * _GOLDEN) % _ONES >> 11) / 2**53
 
 
+def clock_of(timing: Timing, time_zone: str) -> tzinfo:
+    """The clock of a recipient who is in that time zone, "" for one of whom none is known."""
+    return zone(time_zone) or zone(timing.time_zone) or UTC
+
+
 def due(timing: Timing, time_zone: str, begin_ms: int, now_ms: int, share: float) -> int:
     """When a message goes whose recipient is in that time zone, of a job that began then: `share` is its place. One
     whose moment has passed goes as soon as hours are open."""
-    where = zone(time_zone) or zone(timing.time_zone) or UTC
+    where = clock_of(timing, time_zone)
     found = moment(timing.hours, where, begin_ms, int(timing.spread_ms * share))
     return found if found > now_ms else moment(timing.hours, where, now_ms)

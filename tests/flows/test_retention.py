@@ -12,7 +12,7 @@ FIREFOX = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/201001
 HTML = '<p><a href="https://exemple.fr/offer">offer</a></p>'
 
 
-async def test_the_day_of_a_click_is_kept(stack: Stack) -> None:
+async def test_the_day_and_the_hour_of_a_click_are_kept(stack: Stack) -> None:
     job = await stack.send("clicks@retention.test", html=HTML)
     await stack.done(job)
     mail = await stack.mail("clicks@retention.test")
@@ -23,7 +23,12 @@ async def test_the_day_of_a_click_is_kept(stack: Stack) -> None:
         _, person = await stack.call("GET", "/v1/people/clicks@retention.test")
         return str(person["last_interaction"]) if person["last_interaction"] else None
 
+    async def hours() -> dict[str, int] | None:
+        _, person = await stack.call("GET", "/v1/people/clicks@retention.test")
+        return dict(person["usual_hours"]["hours"]) if person["usual_hours"] else None
+
     assert len(await stack.until(heard_of)) == len("2026-01-31")
+    assert list((await stack.until(hours)).values()) == [1]
 
 
 async def test_who_is_silent_for_years_is_told_of_and_shown(stack: Stack) -> None:

@@ -304,6 +304,7 @@ EDGES: dict[str, set[str]] = {
     "services/suppression/rules_http.py": {"aiohttp", "asyncio"},
     "services/suppression/counts.py": {"asyncio"},
     "services/suppression/interactions.py": {"asyncio"},
+    "services/suppression/reactions.py": {"asyncio"},
     "services/suppression/erasing.py": {"asyncio"},
     "services/suppression/escalation_http.py": {"aiohttp"},
     "services/suppression/people_http.py": {"aiohttp"},

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 
 from services.relay.checks.admission import Admission
 from services.suppression import changing, consent_store, mentions, people_http
+from services.suppression.changing import Value
 from services.suppression.consent_store import ConsentStore
 from services.suppression.consenting import Consenting
 from services.suppression.consents import of_request
@@ -176,6 +177,7 @@ async def known(parts: Parts) -> None:
     store, objections = ConsentStore(parts.client, P, consents.rules), Objections(parts.client, P, parts.lists)
     await Consenting(store, UntrackedList(parts.client), objections).record([said])
     await Interactions(parts.client, P).note([Noted("acme", ANA, 19_000)])
+    await addressed_put(parts.client, keys.usual_hours, ANA, bytes((0, 0, 9, 8 * 8 + 3)))
     members = Members(parts.client, P)
     await members.join("acme", "news", [ANA], NOW_MS)
     await members.join("acme", "offers", [ANA, "x@y.example"], NOW_MS)
@@ -183,6 +185,10 @@ async def known(parts: Parts) -> None:
     named = [Named(ANA, Rule(NOW_MS, note="their lawyer")), Named("*@b.example", Rule(NOW_MS, ("sms",)))]
     rules = Rules(parts.client, bus.Publisher(parts.client, P, lambda: "r"), parts.clock, lambda: "1")
     await rules.put("acme", named, 10, By("acme", "test"))
+
+
+async def addressed_put(client: Any, key: Any, address: str, value: bytes) -> None:
+    assert await changing.change(client, P, [Value(key, "acme", address, b"", value)]) == [True]
 
 
 async def test_messages_of_an_address_are_found_in_whatever_job_and_case_and_of_no_other_tenant(parts: Parts) -> None:
@@ -427,6 +433,8 @@ async def test_all_that_is_kept_is_shown_and_after_erasure_that_it_was_erased(
     assert [(one["text"], one["ip"]) for one in before["consent_log"]] == [("newsletter-1", "192.0.2.7")]
     assert before["untracked_since"] is not None
     assert before["last_interaction"] == "2022-01-08"
+    assert before["usual_hours"] == {"best": 8, "hours": {"8": 3}, "last": "1970-01-01T09:00:00.000Z"}
+    assert after["usual_hours"] is None
     assert [(one["list"], one["state"]) for one in before["lists"]] == [("news", "joined"), ("offers", "left")]
     assert [(one["pattern"], one["note"]) for one in before["rules"]] == [(ANA, "their lawyer"), ("*@b.example", "")]
     assert (before["soft_bounces"]["bounces"], before["soft_bounces"]["rules"]) == (1, {"soft_bounces": 1})

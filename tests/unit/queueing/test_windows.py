@@ -6,11 +6,12 @@ import msgspec
 import orjson
 import pytest
 
-from services.queueing import jobs, windows
+from services.queueing import jobs, taking, windows
 from services.queueing.compile import Limits
+from shared.redis.jobs import New
 from shared.redis.recipients import Waiting
 from shared.words.errors import Problem
-from shared.words.timing import Timing
+from shared.words.timing import Timing, unpacked
 from tests.jobs import read_job
 
 NOW_MS = 1_790_000_000_000
@@ -23,7 +24,7 @@ def read(**fields: Any) -> jobs.Job:
 
 def timing(**fields: Any) -> Timing | None:
     request = read(**fields).request
-    return windows.read(request.window, request.spread)[0]
+    return windows.read(request.window, request.spread, request.best_hour)[0]
 
 
 def faults(**fields: Any) -> set[str]:
@@ -44,7 +45,11 @@ def test_hours_are_the_same_on_each_day_but_for_those_that_have_their_own() -> N
     assert own == Timing((work, none, none, none, work, (600, 1440), none), "Europe/Paris", 5_400_000)
     assert timing(window={}) == Timing(((0, 1440),) * 7, "UTC", 0)
     assert timing(spread={"over": "2d"}) == Timing((), "UTC", 2 * windows.DAY_MS)
-    assert timing() is None
+    assert timing(best_hour=True) == Timing((), "UTC", 0, best_hour=True)
+    assert timing(best_hour=True, window={}, spread={"over": "2d"}) == Timing(
+        ((0, 1440),) * 7, "UTC", 2 * windows.DAY_MS, best_hour=True
+    )
+    assert timing() is timing(best_hour=False) is None
 
 
 @pytest.mark.parametrize(
@@ -59,12 +64,30 @@ def test_hours_are_the_same_on_each_day_but_for_those_that_have_their_own() -> N
         ({"spread": {"over": "8d"}}, {"$.spread.over"}),
         ({"spread": {"over": "0h"}}, {"$.spread.over"}),
         ({"spread": {"over": "soon"}, "window": {"time_zone": "x"}}, {"$.spread.over", "$.window.time_zone"}),
+        ({"best_hour": True, "stream": "transactional"}, {"$.best_hour"}),
+        ({"best_hour": True, "stream": "one_to_one", "spread": {"over": "8d"}}, {"$.best_hour", "$.spread.over"}),
+        ({"best_hour": "yes"}, {"$.best_hour"}),
         ({"spread": {"over": "2d"}, "window": {"days": ["mon"]}}, {"$.spread.over"}),
         ({"recipients": [{"email": "a@x.test", "time_zone": "Paris"}]}, {"$.recipients[0].time_zone"}),
     ],
 )
 def test_what_cannot_be_meant_is_refused(fields: dict[str, Any], at: set[str]) -> None:
     assert faults(**fields) == at
+
+
+def test_a_test_goes_at_once_and_a_best_hour_lets_a_job_live_a_day_longer() -> None:
+    def stored(**fields: Any) -> New:
+        return taking.new_job("acme", read(**fields), NOW_MS, "queueing")
+
+    plain, best, spread = stored(), stored(best_hour=True), stored(best_hour=True, spread={"over": "2d"})
+
+    assert (plain.timing, stored(best_hour=True, test=True).timing) == (b"", b"")
+    assert unpacked(best.timing) == Timing(best_hour=True)
+    assert [one.expires_at_ms - plain.expires_at_ms for one in (best, spread)] == [windows.DAY_MS, 2 * windows.DAY_MS]
+
+
+def test_what_was_stored_before_there_were_best_hours_asks_for_none() -> None:
+    assert unpacked(b"\x93\x90\xa3UTC\x05") == Timing((), "UTC", 5, best_hour=False)
 
 
 @pytest.mark.parametrize(
