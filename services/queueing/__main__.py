@@ -20,6 +20,7 @@ from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, start
 from shared.redis.cancels import CancelList, Cancels
 from shared.redis.consents import Consents
+from shared.redis.once import Once
 from shared.redis.pressure import Pressure
 from shared.redis.ready import LANES, ReadyQueues
 from shared.redis.result_sets import ResultSets
@@ -53,12 +54,12 @@ async def main(life: Lifecycle) -> None:
         tracer=tracing.start(life),
         consents=Consents(client, partitions, time.monotonic),
         pressure=Pressure(client, partitions, now_ms, time.monotonic),
+        once=Once(client, partitions),
         routes=routes,
         seeds=Seeds(client, partitions, time.monotonic),
     )
-    sets = ResultSets(client, partitions)
     selections = Selections(client, partitions, mine.max_intake_chunks)
-    selecting = Selecting(selections, sets, cancels, partitions, now_ms, secrets.token_bytes)
+    selecting = Selecting(selections, ResultSets(client, partitions), cancels, partitions, now_ms, secrets.token_bytes)
     name = start.process_name()
     consumers = [
         bus.Consumer(

@@ -17,7 +17,7 @@ from services.queueing.trial import MAX_TRIED, Tried
 from shared.mail import addresses
 from shared.mail.templates import is_deeper
 from shared.redis.recipients import Waiting, pack_waiting
-from shared.words import timing
+from shared.words import once, timing
 from shared.words.consent import Declared
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault
@@ -32,6 +32,8 @@ CHUNK = 500
 MAX_EMAIL_CHARS = 320
 #: What is kept with a recipient for the caller: a few ids.
 MAX_METADATA = 50
+#: Of what a tenant knows a recipient by.
+MAX_KEY_CHARS = 200
 #: Variables of one recipient, by name: more than a mail can show.
 MAX_VARIABLES = 1_000
 
@@ -48,6 +50,14 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     variables: Annotated[Variables, says("What templates are filled with for this recipient.", {"prenom": "Ana"})] = {}
     time_zone: Annotated[
         str | None, says("That of their clock, for a `window`: a name of the IANA database.", "Europe/Paris")
+    ] = None
+    key: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS)] | None,
+        says(
+            "What you know them by, as an order: who has the same is the same recipient, in this job and by `once` "
+            "in others, and who has another is another, even at one address. By their address where null.",
+            "order-4711",
+        ),
     ] = None
     metadata: Annotated[
         Annotated[
@@ -106,16 +116,16 @@ def fit_recipient(given: dict[str, Any], at: str) -> Recipient | Fault:
 
 
 def accept(
-    recipients: Sequence[Recipient], stream: str, *, once: bool = True
+    recipients: Sequence[Recipient], stream: str, *, apart: bool = True
 ) -> tuple[list[Waiting], list[Rejected], list[Fault]]:
     """Each recipient as they wait, at their place; those that are rejected; and the faults that refuse them all.
-    `once`: no address gets it twice. A test may go there with the variables of several people."""
+    `apart`: nobody gets it twice. A test may go to an address with the variables of several people."""
     waiting: list[Waiting] = []
     rejected: list[Rejected] = []
     faults: list[Fault] = []
     seen: set[str] = set()
     for index, recipient in enumerate(recipients):
-        one = wait(recipient, stream, f"$.recipients[{index}]", seen if once else set())
+        one = wait(recipient, stream, f"$.recipients[{index}]", seen if apart else set())
         if isinstance(one, Fault):
             faults.append(one)
             continue
@@ -139,8 +149,8 @@ def first_accepted(recipients: Sequence[Recipient], stream: str) -> list[Tried]:
 
 
 def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting | Fault:
-    """The recipient as they wait to be queued, perhaps rejected. `seen` has the keys of the addresses before. Here
-    everybody comes by, as JSON, a line of it, or a row of CSV."""
+    """The recipient as they wait to be queued, perhaps rejected. `seen` has who came before. Here everybody comes by,
+    as JSON, a line of it, or a row of CSV."""
     if (fault := _characters_fault(recipient, at)) is not None:
         return fault
     if recipient.time_zone and timing.zone(recipient.time_zone) is None:
@@ -152,11 +162,10 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
     try:
         address = addresses.parse(recipient.email)
         email = str(address)
-        if address.key in seen:
-            reason = "duplicate_address"
+        if (reason := _duplicate(address.key, recipient.key or "", seen)) is not None:
+            pass
         elif stream == "bulk" and recipient.kind != "professional" and recipient.optin is False:
             reason = "not_opted_in"
-        seen.add(address.key)
     except addresses.InvalidAddress:
         email, reason = email[:MAX_EMAIL_CHARS], "invalid_address"
     return Waiting(
@@ -168,12 +177,25 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
         untracked=recipient.tracking_consent is False,
         declared=Declared(recipient.kind, recipient.optin, recipient.tracking_consent).code,
         time_zone=recipient.time_zone or "",
+        key=recipient.key or "",
     )
+
+
+def _duplicate(address: str, key: str, seen: set[str]) -> str | None:
+    """Why they are there already; None of who is not, and is from now on. Of who has a key its address is noted, too,
+    so that who comes twice is told the same as without."""
+    who = once.identity(address, key)
+    at = f"\x01{who}\x01{address}" if key else who
+    is_known, is_same = who in seen, at in seen
+    seen |= {who, at}
+    return None if not is_known else "duplicate_address" if is_same else once.DUPLICATE_KEY
 
 
 def _characters_fault(recipient: Recipient, at: str) -> Fault | None:
     if (what := characters.word_fault(recipient.name)) is not None:
         return Fault(f"{at}.name", what)
+    if recipient.key is not None and (what := characters.word_fault(recipient.key)) is not None:
+        return Fault(f"{at}.key", what)
     for name, value in (recipient.metadata or {}).items():
         if (what := characters.word_fault(name) or characters.value_fault(value)) is not None:
             return Fault(f"{at}.metadata", what)
@@ -195,8 +217,8 @@ def _pack_variables(recipient: Recipient, at: str) -> msgspec.Raw | Fault:
 
 
 def seen_digest(waiting: Waiting) -> bytes:
-    """Eight bytes by which an open job knows that it has this address already."""
-    return blake2b(waiting.email.lower().encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    """Eight bytes by which an open job knows that it has them already."""
+    return blake2b(once.identity(waiting.email, waiting.key).encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def chunks(waiting: Sequence[Waiting]) -> list[tuple[int, bytes]]:

@@ -77,7 +77,7 @@ class Seeds:
             return
         found = await jobs.read(self._client, self._partitions, job, _COPIED)
         copy = ids.seeds_job(job, self._partitions)
-        waiting = [msgspec.structs.replace(example, email=one, name="", metadata=None) for one in seeds]
+        waiting = [msgspec.structs.replace(example, email=one, name="", metadata=None, key="") for one in seeds]
         new = copied(job, head, found, len(waiting))
         stored = await self._store.store(copy, new, chunks(waiting), "queueing")
         if stored.word == "stored":

@@ -13,6 +13,7 @@ from shared.redis import jobs, keys
 from shared.redis.consents import Consents, Known
 from shared.redis.erased import Erased, Erasure
 from shared.redis.members import Member, Members
+from shared.redis.once import Once
 from shared.redis.pressure import Reached
 from shared.redis.redis import Client
 from shared.redis.untracked import UntrackedList
@@ -39,7 +40,7 @@ class Kept(NamedTuple):
     """What maps have of an address, beside its entries of the suppression list: its soft bounces; what it agreed to,
     and the proof; the lists that it joined or left; the tenant's rules that concern it; when (ms) it withdrew its
     consent to be tracked, 0 for never, or given again; the day of the last interaction of its own that was noted, 0 for
-    none; when (s) marketing was queued for it that marketing pressure remembers."""
+    none; when (s) marketing was queued for it that marketing pressure remembers; and messages of operations."""
 
     bounces: Count | None
     consent: Known | None
@@ -48,6 +49,7 @@ class Kept(NamedTuple):
     untracked_ms: int
     last_day: int
     marketing_s: list[int]
+    once_s: list[int]
 
 
 class People:
@@ -75,6 +77,7 @@ class People:
         self._interactions = Interactions(client, partitions)
         self._mentions = Mentions(client, partitions)
         self._reached = Reached(client, partitions)
+        self._once = Once(client, partitions)
         self._monotonic = monotonic
 
     async def kept(self, tenant: str, address: str) -> Kept:
@@ -88,6 +91,7 @@ class People:
             await self._untracked.since_ms(tenant, self._tokens.marks(tenant, address)),
             (await self._interactions.get(tenant, address)).last_day,
             await self._reached.sent_s(tenant, address),
+            await self._once.sent_s(tenant, address),
         )
 
     async def _rules(self, tenant: str, address: str) -> list[Named]:

@@ -101,6 +101,14 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
             ["2026-01-31T09:05:00.000Z"],
         ),
     ]
+    once: Annotated[
+        list[str],
+        says(
+            "When messages of operations (`once` of a job) were queued for it in the last 90 days, where it had "
+            "no `key`.",
+            ["2026-01-31T09:05:00.000Z"],
+        ),
+    ]
     erasure: Annotated[ErasureShown | None, says("Null if the address was never erased.")]
     messages: Annotated[list[PersonMessage], says("Messages of jobs that are kept; by partition, then by time.")]
     contacts: Annotated[
@@ -220,6 +228,7 @@ def _person(
         last_interaction=shown_day(kept.last_day) if kept.last_day else None,
         lists=[_list(name, member) for name, member in kept.lists],
         marketing=[rfc3339(at_s * 1000) for at_s in kept.marketing_s],
+        once=[rfc3339(at_s * 1000) for at_s in kept.once_s],
         erasure=erasure,
         messages=messages,
         contacts=contacts,

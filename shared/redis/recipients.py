@@ -54,7 +54,7 @@ class Viewed(msgspec.Struct, frozen=True, array_like=True):
 class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """A recipient that waits to be queued. `rejected` is the reason why it never will be; `variables` a msgpack map;
     `declared` the code of what the job says of consent (`shared.words.consent.Declared`); `time_zone` is that of their
-    clock, or ""."""
+    clock, or ""; `key` what they are known by instead of their address, or "" (`shared.words.once`)."""
 
     email: str
     name: str = ""
@@ -64,6 +64,7 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     untracked: bool = False
     declared: int = 0
     time_zone: str = ""
+    key: str = ""
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):

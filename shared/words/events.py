@@ -504,6 +504,7 @@ class Ready(Message, frozen=True, array_like=True, kw_only=True):
     list: str = ""
     window: str = ""
     not_before: int = 0
+    once: str = ""
 
 
 #: Every fact by its name; the stream entry's `t` field.
