@@ -210,3 +210,11 @@ def test_a_script_that_names_no_field_is_refused() -> None:
     assert named("redis.call('HGET', KEYS[1], JOB.total)", jobs.NAMED) == "redis.call('HGET', KEYS[1], 'total')"
     with pytest.raises(KeyError):
         named("redis.call('HGET', KEYS[1], JOB.totl)", jobs.NAMED)
+
+
+def test_a_change_takes_an_operation_away_and_names_another() -> None:
+    fields, gone = jobs.changed(new_job(once="winter-2026"))
+    assert (fields["once"], "once" in gone) == ("winter-2026", False)
+
+    fields, gone = jobs.changed(new_job())
+    assert ("once" in fields, "once" in gone) == (False, True)
