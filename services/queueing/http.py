@@ -178,16 +178,16 @@ class _Routes:
             async with self._room.taken(tenant, own, {"stored_bytes": sum(len(row) for _, row in batch)}):
                 return await self._store.append(tenant, job, batch, self._now_ms())
 
-        appending = Uploading(append, head.stream)
-        async for piece in request.content.iter_chunked(APPEND_BYTES):
-            api.received(request, piece)
-            await appending.read(rows.feed(piece))
-            await asyncio.sleep(0)  # a few long lines cost as much as many short ones
-            if appending.stopped or rows.is_over:
-                break
-        else:
-            await appending.read(rows.feed(b"", last=True))
-        await appending.flush()
+        async with Uploading(append, head.stream) as appending:
+            async for piece in request.content.iter_chunked(APPEND_BYTES):
+                api.received(request, piece)
+                await appending.read(rows.feed(piece))
+                await asyncio.sleep(0)  # a few long lines cost as much as many short ones
+                if appending.stopped or rows.is_over:
+                    break
+            else:
+                await appending.read(rows.feed(b"", last=True))
+            await appending.end()
         return api.json_answer(appending.result(rows.warnings))
 
     # POST /v1/jobs/{job}/start

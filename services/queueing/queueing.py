@@ -375,9 +375,9 @@ def marks_of(
     intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: Sequence[Decision], *, queued: bool
 ) -> list[Mark]:
     """The same of a job that names an operation, by their places in it."""
-    places = places_of(head, waiting)
-    mails = mails_of(intake, waiting, plan, queued=queued)
-    return [Mark(mail.ordinal, places[mail.ordinal - intake.first_ordinal]) for mail in mails]
+    ordinals = [mail.ordinal for mail in mails_of(intake, waiting, plan, queued=queued)]
+    places = places_of(head, [waiting[ordinal - intake.first_ordinal] for ordinal in ordinals])
+    return [Mark(*one) for one in zip(ordinals, places, strict=True)]
 
 
 def places_of(head: Head, waiting: Sequence[Waiting]) -> list[str]:

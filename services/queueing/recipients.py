@@ -160,11 +160,9 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
         return variables
     email, reason = recipient.email, None
     try:
-        address = addresses.parse(recipient.email)
-        email = str(address)
-        if (reason := _duplicate(address.key, recipient.key or "", seen)) is not None:
-            pass
-        elif stream == "bulk" and recipient.kind != "professional" and recipient.optin is False:
+        email = addresses.normal(recipient.email)
+        reason = _duplicate(email.lower(), recipient.key, seen)
+        if reason is None and stream == "bulk" and recipient.kind != "professional" and recipient.optin is False:
             reason = "not_opted_in"
     except addresses.InvalidAddress:
         email, reason = email[:MAX_EMAIL_CHARS], "invalid_address"
@@ -181,11 +179,16 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
     )
 
 
-def _duplicate(address: str, key: str, seen: set[str]) -> str | None:
+def _duplicate(address: str, key: str | None, seen: set[str]) -> str | None:
     """Why they are there already; None of who is not, and is from now on. Of who has a key its address is noted, too,
     so that who comes twice is told the same as without."""
+    if key is None:
+        if address in seen:
+            return "duplicate_address"
+        seen.add(address)
+        return None
     who = once.identity(address, key)
-    at = f"\x01{who}\x01{address}" if key else who
+    at = f"{who}\x00{address}"
     is_known, is_same = who in seen, at in seen
     seen |= {who, at}
     return None if not is_known else "duplicate_address" if is_same else once.DUPLICATE_KEY

@@ -1,8 +1,8 @@
 """What became of the rows of an upload: read a few at a time, stored in batches, counted, and told in one answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Annotated
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Annotated, Any, Self
 
 import msgspec
 
@@ -52,14 +52,18 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 class Uploading:
-    """Collects rows into batches and counts what became of them."""
+    """Collects rows into batches and counts what became of them. A batch is stored while the next one is read, one at a
+    time and in their order; `async with` waits for the last."""
 
     def __init__(
-        self, append: Callable[[Sequence[tuple[bytes, bytes]]], Awaitable[tuple[str, int]]], stream: str
+        self, append: Callable[[Sequence[tuple[bytes, bytes]]], Coroutine[Any, Any, tuple[str, int]]], stream: str
     ) -> None:
         self._append = append
         self._stream = stream
         self._batch: list[tuple[bytes, bytes]] = []
+        #: Of the batch before, and how many are in it.
+        self._storing: asyncio.Task[tuple[str, int]] | None = None
+        self._in_storing = 0
         self._appended = 0
         self._duplicates = 0
         self._rejected: list[RejectedLine] = []
@@ -70,6 +74,15 @@ class Uploading:
         self._blank_lines = 0
         #: Why no more is read.
         self.stopped: str | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """What broke off leaves nothing under way; what became of it no longer matters."""
+        if self._storing is not None:
+            await asyncio.wait([self._storing])
+            self._storing.cancelled() or self._storing.exception()
 
     async def read(self, rows: Iterable[Row]) -> None:
         """Whatever they are, the others' requests have their turn between some of them: a row that is stored waits for
@@ -107,14 +120,27 @@ class Uploading:
             await self.flush()
 
     async def flush(self) -> None:
-        if not self._batch:
+        """Hands over what has been collected, once the batch before is stored. Problem 409 if that was not."""
+        await self._stored()
+        if self._batch:
+            self._in_storing = len(self._batch)
+            self._storing = asyncio.create_task(self._append(self._batch), name="append")
+            self._batch = []
+
+    async def _stored(self) -> None:
+        if self._storing is None:
             return
-        word, fresh = await self._append(self._batch)
+        word, fresh = await self._storing
+        self._storing = None
         if word != "appended":
             raise Problem("not_open", "the job was started; recipients can no longer be appended")
         self._appended += fresh
-        self._duplicates += len(self._batch) - fresh
-        self._batch = []
+        self._duplicates += self._in_storing - fresh
+
+    async def end(self) -> None:
+        """Everything is stored when it returns."""
+        await self.flush()
+        await self._stored()
 
     def result(self, warnings: list[Fault]) -> Appended:
         """Problem 422 if nobody came by who can be stored."""

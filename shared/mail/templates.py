@@ -38,6 +38,8 @@ RENDER_CPU_S = 0.05
 MAX_RENDERED_CHARS = 5_000_000
 #: Levels of lists and dicts in a value that is printed in this process: printing recurses in native code.
 MAX_PRINTED_DEPTH = 64
+#: What stands inside of each other in a value of JSON.
+_CONTAINERS = (dict, list)
 #: Items in a row of `batch`.
 _MAX_BATCH = 100
 #: What could end a string, call or lead anywhere in a script, in a style of an old program, or in HTML.
@@ -138,18 +140,19 @@ def printed(value: object) -> str:
 
 
 def is_deeper(value: object, levels: int) -> bool:
-    """Whether lists and dicts stand inside of each other more than so many times. Looks no deeper than that."""
-    level = [value]
-    for _ in range(levels + 1):
+    """Whether lists and dicts with something in them stand inside of each other more than so many times. Looks no
+    deeper than that."""
+    level = [value] if isinstance(value, _CONTAINERS) and value else []
+    for _ in range(levels):
+        if not level:
+            return False
         level = [
             inner
             for one in level
-            if isinstance(one, dict | list)
             for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, _CONTAINERS) and inner
         ]
-        if not level:
-            return False
-    return True
+    return bool(level)
 
 
 def _offset(error: minijinja.TemplateError, prelude_chars: int) -> int:

@@ -144,8 +144,9 @@ class Tenants:
     async def sub_accounts(self, parent: str) -> list[Tenant]:
         """By name."""
         names = sorted(name.decode() for name in await self._client.smembers(keys.sub_accounts(parent)))
-        found = [await self.get(name) for name in names]
-        return [one for one in found if one is not None and one.parent == parent]
+        packed = await self._client.hmget(keys.tenants(), names) if names else []
+        found = [msgspec.msgpack.decode(one, type=Tenant) for one in packed if one is not None]
+        return [one for one in found if one.parent == parent]
 
     async def family(self, name: str) -> Family | None:
         """The tenant with those that it shares quotas with; None if there are none. Remembered as keys are."""

@@ -18,6 +18,7 @@ from services.relay.limits.permits import _PERMIT, Kind, Limit, Permits, Wait, _
 from services.relay.limits.slots import Slot, Slots
 from services.relay.limits.tending import tend
 from shared.redis import keys, redis
+from shared.redis.ready import BULK, LANES
 from shared.words.rates import (
     DELAY_MS,
     Rate,
@@ -224,6 +225,36 @@ async def test_who_has_patience_goes_in_the_order_of_asking(client: Any, monkeyp
     assert order == list(range(30))
 
 
+async def test_what_people_wait_for_goes_before_the_bulk_that_waits_for_the_same_limit(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permits, "LATE_S", 60.0)
+    limits = Permits(client)
+    slow = limited("site:a", "20/s burst 0")
+    order: list[str] = []
+    first = asyncio.Event()
+
+    async def ask(name: str, lane: int) -> None:
+        assert await limits.permit([slow], 60_000, lane) is None
+        order.append(name)
+        first.set()
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(10):
+            group.create_task(ask(f"bulk{number}", BULK))
+        await first.wait()
+        gone = len(order)
+        for number in range(2):
+            group.create_task(ask(f"code{number}", LANES["transactional"]))
+
+    bulk = [name for name in order if name.startswith("bulk")]
+    assert bulk == sorted(bulk)
+    codes = [order.index(f"code{number}") for number in range(2)]
+    assert codes == sorted(codes)
+    # A few of bulk may have had theirs, or been asked about, when they came; ten waited.
+    assert codes[1] <= gone + 4
+
+
 async def test_one_between_two_limits_is_not_starved_by_many_under_one(client: Any) -> None:
     limits = Permits(client)
     site, job = limited("site:a", "50/s burst 0"), limited("job:j", "5/s burst 0")
@@ -381,7 +412,7 @@ async def test_the_script_permits_what_the_model_permits(client: Any) -> None:
 
     for _ in range(150):
         together = [tuple(random.sample(limits, random.randint(1, 3))) for _ in range(random.randint(1, 4))]
-        asked = [_Asked(one, asyncio.get_running_loop().create_future(), 0, 0) for one in together]
+        asked = [_Asked(one, BULK, asyncio.get_running_loop().create_future(), 0, 0) for one in together]
         _, key_names, question = _question(asked)
         now_us, *found = await _PERMIT(client, key_names, [question])
         expected = []

@@ -5,8 +5,10 @@ its quota is used. One script judges many requests one after the other, so that 
 
 - Gathered: while a call is on its way the next requests collect, and go together. A message under no limit costs
   nothing.
-- In order: requests are judged in the order in which they came. Who has `patience_ms` keeps the place here while one
-  waits, ahead of all who come later, so that nobody starves between two limits that are rarely free together.
+- In order: requests are judged lane by lane, as everywhere in the relay, and within a lane in the order in which they
+  came. Who has `patience_ms` keeps the place here while one waits, ahead of all of the lane who come later, so that
+  nobody starves between two limits that are rarely free together. Without lanes, what people wait for would have each
+  connection's bulk mail before it at a site with a rate.
 - One after the other: requests that one limit refuses in the same call are told to come back one interval apart, in
   their order, not all at the same time.
 - At once or not at all: an answer that took too long brings permits whose time is over, because the receiver would see
@@ -18,10 +20,12 @@ its quota is used. One script judges many requests one after the other, so that 
 import asyncio
 import math
 import time
+from bisect import insort_left, insort_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Literal
 
 import msgspec
@@ -29,6 +33,7 @@ from prometheus_client import Counter
 
 from services.relay.words.notnow import Scope
 from shared.redis import keys
+from shared.redis.ready import BULK
 from shared.redis.redis import Client, RedisAway, Script
 from shared.words.rates import Rate, spacing
 
@@ -91,6 +96,7 @@ class Wait:
 @dataclass(slots=True, eq=False)
 class _Asked:
     limits: tuple[Limit, ...]
+    lane: int
     answer: "asyncio.Future[Wait | None]"
     #: Monotonic seconds: when to ask (again), and until when to go on.
     at_s: float
@@ -121,7 +127,7 @@ class Permits:
     def __init__(self, client: Client, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._monotonic = monotonic
-        #: In the order of asking.
+        #: By lane, and in it in the order of asking.
         self._line: list[_Asked] = []
         self._arrived = asyncio.Event()
         self._asking: asyncio.Task[None] | None = None
@@ -129,20 +135,20 @@ class Permits:
         #: From the question to who asked going on, which in a busy process is later than the answer.
         self._way = _Usual()
 
-    async def permit(self, limits: Sequence[Limit], patience_ms: int = 0) -> Wait | None:
+    async def permit(self, limits: Sequence[Limit], patience_ms: int = 0, lane: int = BULK) -> Wait | None:
         """None: send this message right now. Else none of the limits has counted it; a wait within `patience_ms` is
         waited here. RedisAway: nobody knows, so nothing may be sent."""
         counting = tuple({limit.name: limit for limit in limits if limit.rates or limit.quota_until_ms}.values())
         if not counting:
             return None
         now_s = self._monotonic()
-        asked = _Asked(counting, asyncio.get_running_loop().create_future(), now_s, now_s + patience_ms / 1000)
-        self._line.append(asked)
+        asked = _Asked(counting, lane, asyncio.get_running_loop().create_future(), now_s, now_s + patience_ms / 1000)
+        insort_right(self._line, asked, key=attrgetter("lane"))
         self._wake()
         while (refused := await asked.answer) is None and self._way.is_late(self._monotonic() - asked.called_s):
             LATE.inc()
             asked.unused_us, asked.answer = asked.permitted_us, asyncio.get_running_loop().create_future()
-            self._line.insert(0, asked)
+            insort_left(self._line, asked, key=attrgetter("lane"))
             self._wake()
         return refused
 

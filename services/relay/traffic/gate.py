@@ -36,6 +36,7 @@ from services.relay.words.our_name import is_about_our_name
 from services.relay.words.outlet import Outlet
 from services.relay.words.reply import Reply
 from shared.redis.heard import MAX_CHARS, Heard, Said
+from shared.redis.ready import BULK, LANES
 from shared.redis.redis import RedisAway
 from shared.words import events, ids
 from shared.words.pace import EVERY_SOURCE
@@ -199,7 +200,8 @@ class Gate:
             self._paces.pace(site, source),
         )
         of_queue = any(limit.scope == "queue" for limit in limits)
-        refused = await self._permits.permit(limits, QUEUE_PATIENCE_MS if of_queue else PATIENCE_MS) if limits else None
+        patience_ms = QUEUE_PATIENCE_MS if of_queue else PATIENCE_MS
+        refused = await self._permits.permit(limits, patience_ms, LANES.get(ready.stream, BULK)) if limits else None
         if refused is None:
             pool = self._pool(site, ready)
             self._sent[pool].note(source)

@@ -63,6 +63,15 @@ def test_the_engine_bears_what_the_scan_lets_through(link: str) -> None:
         Templates({"text": "{{ " + link * (MAX_CHAIN + 1) + "1 }}"})
 
 
+@pytest.mark.parametrize(
+    ("value", "levels"),
+    [(1, 0), ([], 0), ([1], 1), ({"a": [1]}, 2), ([[]], 1), ([1, {"a": 1}, [[2]]], 3), ([{}, {"a": {}}], 2)],
+)
+def test_how_deep_a_value_is(value: object, levels: int) -> None:
+    assert not is_deeper(value, levels)
+    assert levels == 0 or is_deeper(value, levels - 1)
+
+
 def test_a_value_nested_deeply_is_not_printed() -> None:
     deep: list[object] = []
     for _ in range(42_000):
