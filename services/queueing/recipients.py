@@ -55,7 +55,8 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS)] | None,
         says(
             "What you know them by, as an order: who has the same is the same recipient, in this job and by `once` "
-            "in others, and who has another is another, even at one address. By their address where null.",
+            "in others, and who has another is another, even at one address. By their address where null. In a CSV "
+            "the column `recipient_key`.",
             "order-4711",
         ),
     ] = None
