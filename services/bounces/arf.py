@@ -9,7 +9,8 @@ strip that in different ways. Two kinds of names:
     unsigned    job and ordinal in the Message-ID, which anybody who has seen one mail of a job can guess for the others
 
 so an unsigned name counts only from a feedback loop that the operator named, and with the recipient's address beside it
-(`bounces.py` asks and compares).
+(`bounces.py` asks and compares). Copies of one mail, whose readers see each other, share a Message-ID that names their
+job alone; then To, which names several, says nothing of whose copy it was.
 
 All is bounded: the fields that are looked at (`mail.py`), the names in all of them, and the links.
 """
@@ -61,6 +62,7 @@ _SIGNED = re.compile(r"\b[buf]-[0-9a-v]{39}@[\w.-]{1,253}", re.IGNORECASE)
 # Blanks in it mean nothing (RFC 9477).
 _FEEDBACK_ID = re.compile(r"f-[0-9a-v]{39}", re.IGNORECASE)
 _MESSAGE_ID = re.compile(r"<?([0-9a-v]{20}\.[0-9]{1,10})((?:\.[0-9a-v]{13})?)@[^\s<>]{1,253}>?", re.IGNORECASE)
+_SHARED_ID = re.compile(r"\s*<?([0-9a-v]{20})@[^\s<>]{1,253}>?\s*", re.IGNORECASE)
 #: `…/u/<token>` in List-Unsubscribe, `…/c/<token>` where a provider quotes a link.
 _TOKEN = re.compile(r"https?://[^\s<>\"/?#]{1,253}(?:/[\w.~-]{1,100}){0,5}/[cou]/([A-Za-z0-9_-]{40,8192})")
 _TYPE = re.compile(r"^feedback-type[ \t]*:", re.IGNORECASE | re.MULTILINE)
@@ -71,7 +73,7 @@ _RECIPIENT_FIELDS = ("to", "delivered-to", "x-original-to", "x-hmxmroriginalreci
 class Feedback(msgspec.Struct, frozen=True):
     """`signed` are addresses and ids that may be ours, `tokens` are of links that may be, `unsigned` names of messages
     as (job, ordinal), `recipients` the addresses that the report or the returned message gives as the recipient's, in
-    lower case."""
+    lower case. `copies_of` are jobs, of one of whose copies it is."""
 
     feedback_type: str
     is_complaint: bool
@@ -80,6 +82,7 @@ class Feedback(msgspec.Struct, frozen=True):
     unsigned: tuple[tuple[str, int], ...]
     recipients: frozenset[str]
     tokens: tuple[str, ...] = ()
+    copies_of: tuple[str, ...] = ()
 
 
 def read(mail: Mail) -> Feedback | None:
@@ -123,14 +126,16 @@ def signed_names(fields: Fields) -> list[str]:
 def _feedback(mail: Mail, report: Fields, returned: Fields) -> Feedback:
     said = report.get("feedback-type").strip().lower()
     feedback_type = said if said in TYPES else "other"
+    copies_of = _shared_names(returned)
     return Feedback(
         feedback_type,
         TYPES[feedback_type],
         _reporter(mail, report),
         tuple(dict.fromkeys(signed_names(report) + signed_names(returned))),
         tuple(_message_names(returned)),
-        frozenset(_recipients(report.all("original-rcpt-to"), returned)),
+        frozenset(_recipients(report.all("original-rcpt-to"), returned, are_copies=bool(copies_of))),
         _tokens(report, returned),
+        copies_of,
     )
 
 
@@ -160,7 +165,13 @@ def _message_names(returned: Fields) -> list[tuple[str, int]]:
     return names
 
 
-def _recipients(reported: list[str], returned: Fields) -> list[str]:
-    values = reported + [value for field in _RECIPIENT_FIELDS for value in returned.all(field)]
+def _shared_names(returned: Fields) -> tuple[str, ...]:
+    found = map(_SHARED_ID.fullmatch, islice(returned.all("message-id"), MAX_NAMES))
+    return tuple(job for one in found if one is not None and ids.is_job_id(job := one[1].lower()))
+
+
+def _recipients(reported: list[str], returned: Fields, *, are_copies: bool) -> list[str]:
+    fields = [field for field in _RECIPIENT_FIELDS if not (are_copies and field == "to")]
+    values = reported + [value for field in fields for value in returned.all(field)]
     named = dict.fromkeys(address for value in values for address in addresses(value))
     return list(named) if len(named) <= MAX_RECIPIENTS else []

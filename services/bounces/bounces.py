@@ -16,7 +16,7 @@ a report to a fixed address, by an address, a link, a CFBL-Feedback-ID or a Mess
 are feedback loops that the operator names by their networks: some providers strip all of that from their reports.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -30,6 +30,7 @@ from services.bounces.verdict import Answer, Complaint, Failed, Nothing, Unrecog
 from shared.process import logs
 from shared.redis.recipients import Recipient
 from shared.words import events, ids
+from shared.words.content import MAX_COPIES
 from shared.words.tokens import InvalidToken, TokenKeys
 from shared.words.verp import InvalidVerp, Verp, VerpKeys
 
@@ -195,7 +196,21 @@ class Bounces:
             recipient = (await self._jobs.find(job, [ordinal])).get(ordinal)
             if recipient is not None and mail.unquoted(recipient.email) in feedback.recipients:
                 return await self._message(job, ordinal)
+        for job in feedback.copies_of:
+            if (copy := await self._copy_to(job, feedback.recipients)) is not None:
+                return await self._message(job, copy)
         return None
+
+    async def _copy_to(self, job: str, addresses: Collection[str]) -> int | None:
+        """The ordinal of the one copy of a mail that went to any of these; None if there is none, or several."""
+        named = []
+        for ordinal in range(MAX_COPIES):
+            recipient = (await self._jobs.find(job, [ordinal])).get(ordinal)
+            if recipient is None:
+                break
+            if mail.unquoted(recipient.email) in addresses:
+                named.append(ordinal)
+        return named[0] if len(named) == 1 else None
 
     async def _message(self, job: str, ordinal: int) -> Message | None:
         tenant = await self._jobs.tenant_of(job)

@@ -10,6 +10,6 @@ Promises    A job is stored whole or not at all, before the 202. Each recipient 
             ends as Suppressed or Rejected, whatever dies in between: a chunk's decisions are written down before they
             are carried out, and each step carries them out once (promises 1, 2 and 4).
 
-Read `queueing.py` first, then `jobs.py` (what a job may look like), `compile.py` (what becomes of its content) or,
-of a mail that came whole, `given.py`; `store.py` (the scripts), `http.py`.
+Read `queueing.py` first, then `jobs.py` (what a job may look like) and `whom.py` (whom it goes to), `compile.py` (what
+becomes of its content) or, of a mail that came whole, `given.py`; `store.py` (the scripts), `http.py`.
 """

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from msgspec import UNSET
 
-from services.queueing import jobs, starting
+from services.queueing import jobs, starting, whom
 from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft, JobRequest
@@ -38,6 +38,7 @@ TIMES = 4
 KEPT = {
     "recipients": "recipients are appended to an open job, and stay",
     "recipients_from": "recipients are appended to an open job, and stay",
+    **dict.fromkeys(whom.FIELDS, "whom it goes to stays: cancel the job, and make another"),
     "stream": "it decides how recipients were taken: make another job",
 }
 
@@ -51,8 +52,8 @@ def _change() -> Any:
         if field.encode_name not in KEPT
     ]
     shape = msgspec.defstruct("JobChange", fields, frozen=True, forbid_unknown_fields=True, kw_only=True)
-    shape.__doc__ = """What is to be another from now on, as in `POST /v1/jobs`; what is left out stays. `recipients`,
-    `recipients_from` and `stream` cannot be changed. With `send_at` null, or in the past, a scheduled job starts now;
+    shape.__doc__ = """What is to be another from now on, as in `POST /v1/jobs`; what is left out stays. Whom it goes
+    to and `stream` cannot be changed. With `send_at` null, or in the past, a scheduled job starts now;
     an open one is started by its own request."""
     return shape
 
@@ -162,7 +163,7 @@ class Changing:
 
 
 def _not_changeable(state: str) -> Problem:
-    what = f"the job is {state}; only an open or scheduled job is changed: pause or cancel it"
+    what = f"the job is {state}: it was started or cancelled, and only an open or scheduled job is changed"
     return Problem("not_changeable", what)
 
 
@@ -182,7 +183,7 @@ def laid_over(seen: Changeable, body: bytes) -> tuple[bytes, list[Fault], bool]:
 def _draft(whole: bytes, faults: Sequence[Fault], now_ms: int) -> Draft:
     """Problem 422 with these faults, too, where fields do not fit."""
     try:
-        draft = jobs.read_draft(whole, open_job=True, now_ms=now_ms, max_recipients=0)
+        draft = jobs.read_draft(whole, open_job=True, now_ms=now_ms, max_recipients=0, kept=True)
     except Problem as problem:
         problem.faults = [*faults, *problem.faults]
         raise

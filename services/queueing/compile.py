@@ -24,6 +24,7 @@ from services.queueing import (
     text_links,
     trial,
     way_out,
+    whom,
 )
 from services.queueing.jobs import JobRequest, language_of
 from services.queueing.placeholders import placeholders
@@ -231,6 +232,7 @@ def compile_content(
         utm=utm,
         language=language,
         pictures=mime.places(entity.body, pictures),
+        to_and_cc=whom.header_fields(job.to, job.cc),
     )
 
 

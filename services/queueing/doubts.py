@@ -71,9 +71,9 @@ def judged(
     return kept, rejected, lacks.unseen(), faults
 
 
-def nobody_has(paths: Sequence[str]) -> list[Fault]:
+def nobody_has(paths: Sequence[str], at: str = "$.recipients") -> list[Fault]:
     """That these variables are empty for all."""
-    return [Fault("$.recipients", _NOBODY_HAS.format(path)) for path in paths]
+    return [Fault(at, _NOBODY_HAS.format(path)) for path in paths]
 
 
 _CUT_OFF = "has {} bytes, more with tracked links: Gmail shows 102 kB, and hides the rest, the way to leave with it"

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from services.queueing import characters, cut, doubts, undefined, way_out, windows
+from services.queueing import characters, cut, doubts, undefined, way_out, whom, windows
 from services.queueing.amp import EXAMPLE as AMP_EXAMPLE
 from services.queueing.attachments import Attachment
 from services.queueing.cut import fault_of, refuse_not_json
@@ -24,18 +24,22 @@ from services.queueing.pieces import MAX_FAULTS, Piece, pieces, refused, rows_of
 from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
 from services.queueing.track import Track
 from services.queueing.trial import Tried
+from services.queueing.whom import Addressee, RecipientsFrom
 from services.queueing.wording import Wording
 from shared.redis.recipients import Waiting
-from shared.words import content, rates, result_sets, targets
+from shared.words import content, rates
+from shared.words.content import MAX_COPIES
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault, Problem
-from shared.words.result_sets import Expression, ResultSet
+from shared.words.result_sets import Expression
 from shared.words.targets import Target
 from shared.words.way_out import WAY_OUT
 
 #: How long a mail may wait to be delivered when the job does not say: news is old after three days, a password reset
 #: after one.
 MAX_AGE_MS = {"bulk": 3 * 86_400_000, "transactional": 86_400_000, "one_to_one": 2 * 86_400_000}
+#: A `send_at` that is past by more is told of.
+LATE_MS = 60_000
 #: The furthest that `send_at` and `expires_at` may lie ahead.
 HORIZON_MS = 366 * 86_400_000
 #: Commas of a body: values take time and memory before anybody can say what is wrong with them, and the decoder gives
@@ -46,37 +50,13 @@ MAX_FIELD_BYTES = {"variables": 400_000, "headers": 400_000, "tags": 10_000, "tr
 #: And of those that are one text: what compiling takes, each character written as the longest escape.
 MAX_FIELD_BYTES |= {"html": 6_000_002, "text": 3_000_002, "mjml": 6_000_002, "amp": 1_200_002}
 MAX_FIELD_BYTES |= {"subject": 20_000, "preheader": 20_000, "from": 20_000, "reply_to": 20_000, "template": 1_000}
+MAX_FIELD_BYTES |= dict.fromkeys(whom.FIELDS, 200_000)
 
 #: Fields that a job without a template has.
 NEEDED_ALONE = ("from", "subject")
 
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
-
-
-class RecipientsFrom(ResultSet, frozen=True, forbid_unknown_fields=True):
-    """Contacts: those of a `segment`, or who meet `criteria`; or a set of recipients of other jobs, as `POST
-    /v1/results` has it. Contacts are read when sending starts, and those who are not addressable by e-mail are
-    selected and excluded. Their fields become variables."""
-
-    segment: Annotated[
-        int | str | None, says("The segment whose contacts are meant, by its number or its name.", 3)
-    ] = None
-    criteria: Annotated[
-        dict[str, Any] | None,
-        says(
-            "Who is meant, without saving it (`POST /v1/segments/count`).",
-            {"kind": "field", "field": "postcode", "test": "begins_with", "value": "75"},
-        ),
-    ] = None
-    once_per_address: Annotated[
-        bool,
-        says(
-            "Of contacts with one address the first that is addressable is sent to, and the others are excluded as "
-            "`duplicate_address`. Otherwise each contact is sent to, whoever has its address.",
-            True,
-        ),
-    ] = False
 
 
 class TemplateNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,6 +101,18 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
         RecipientsFrom | UnsetType,
         says("Instead of `recipients`: a segment of contacts, or a set of recipients of other jobs."),
     ] = UNSET
+    to: Annotated[
+        list[Addressee],
+        says(
+            "Instead of `recipients`, not of `bulk`: people who get one mail and see each other in it. At most 50 with "
+            "those of `cc` and `bcc`, each address once.",
+            max_length=MAX_COPIES,
+        ),
+    ] = []
+    cc: Annotated[list[Addressee], says("Beside `to`: who stands in its `Cc`.", max_length=MAX_COPIES)] = []
+    bcc: Annotated[
+        list[Addressee], says("Beside `to`: who gets it, too, and is not named in it.", max_length=MAX_COPIES)
+    ] = []
     stream: Annotated[content.Stream, says("The kind of mail: what goes first, and how long it is tried.", "bulk")] = (
         "bulk"
     )
@@ -274,6 +266,8 @@ class Draft:
     template: str = ""
     own: JobRequest | None = None
     given: frozenset[str] = frozenset()
+    #: What is hardly meant so of its times.
+    remarks: Sequence[Fault] = ()
 
     @property
     def comes_alone(self) -> bool:
@@ -281,12 +275,18 @@ class Draft:
         return self.open_job or self.selection is not None
 
 
-def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int) -> Draft:
-    """All of it but its content. Problem if its fields do not fit."""
+def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int, kept: bool = False) -> Draft:
+    """All of it but its content. `kept`: of an open job, whose recipients are stored. Problem if its fields do not
+    fit."""
     request, faults = _read_fields(body)
-    selects = "recipients_from" in request
-    selection, selection_faults = _read_selection(request.pop("recipients_from", None), open_job)
-    recipients, recipient_faults = _read_recipients(request.pop("recipients", None), open_job, max_recipients, selects)
+    selects, listed = request.pop("recipients_from", None), request.pop("recipients", None)
+    selection, selection_faults = whom.read_selection(selects, open_job)
+    if whom.is_addressed(request, faults):
+        also = {"recipients": listed, "recipients_from": selects}
+        recipients, recipient_faults = whom.read_addressees(request, faults, also=also, open_job=open_job and not kept)
+    else:
+        recipients, recipient_faults = _read_recipients(listed, open_job, max_recipients, selects is not None)
+    recipients = [] if kept else recipients
     faults += selection_faults + recipient_faults
     if faults:
         raise refused(faults)
@@ -302,7 +302,8 @@ def draft_of(job: JobRequest, recipients: list[Recipient], now_ms: int) -> Draft
     rate, rate_faults = _rate(job)
     faults += rate_faults + _at_most_once_faults(job) + _word_faults(job) + windows.read(job.window, job.spread)[1]
     tried = first_accepted(recipients, job.stream)
-    return Draft(job, rate, tried, recipients, False, send_at_ms, expires_at_ms, faults)
+    remarks = _time_remarks(job, now_ms)
+    return Draft(job, rate, tried, recipients, False, send_at_ms, expires_at_ms, faults, remarks=remarks)
 
 
 def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
@@ -322,7 +323,7 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
         faults += lacked
     if faults or isinstance(compiled, list):
         raise refused(faults)
-    warnings += _remarks(draft.request, compiled)
+    warnings += [*draft.remarks, *_remarks(draft.request, compiled)]
     times = draft.send_at_ms, draft.expires_at_ms
     return Job(draft.request, compiled, waiting, rejected, *times, warnings, draft.selection, draft.template, draft.own)
 
@@ -353,7 +354,7 @@ def _remarks(job: JobRequest, compiled: content.CompiledContent) -> list[Fault]:
 def _of_unseen(job: JobRequest, unseen: list[str]) -> tuple[list[Fault], list[Fault]]:
     """What the job refuses of the variables that nobody has, and what it is warned of."""
     if job.undefined == "warn" or not unseen:
-        return [], doubts.nobody_has(unseen[:MAX_FAULTS])
+        return [], doubts.nobody_has(unseen[:MAX_FAULTS], "$.to" if job.to else "$.recipients")
     return list(wanted(job, unseen).values()), []
 
 
@@ -410,22 +411,6 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
     return values, faults
 
 
-def _read_selection(given: Piece | None, open_job: bool) -> tuple[Expression | Target | None, list[Fault]]:
-    if given is None:
-        return None, []
-    if open_job:
-        return None, [Fault("$.recipients_from", "an open job is made without recipients; append them afterwards")]
-    if len(memoryview(given.json)) > result_sets.MAX_BYTES:
-        return None, [Fault("$.recipients_from", f"longer than {result_sets.MAX_BYTES} bytes")]
-    try:
-        asked = msgspec.json.decode(given.json)
-        if targets.is_target(asked):
-            return targets.read(asked, "$.recipients_from")
-        return result_sets.read(asked, "$.recipients_from")
-    except NOT_JSON as fault:
-        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
-
-
 def _read_recipients(
     given: Piece | None, open_job: bool, max_recipients: int, selects: bool
 ) -> tuple[list[Recipient], list[Fault]]:
@@ -434,7 +419,7 @@ def _read_recipients(
     if selects:
         return [], [Fault("$.recipients", "either `recipients` or `recipients_from`, not both")]
     if open_job:
-        return [], [Fault("$.recipients", "an open job is made without recipients; append them afterwards")]
+        return [], [Fault("$.recipients", whom.NOT_YET)]
     try:
         rows = rows_of(given)
     except msgspec.ValidationError as fault:
@@ -462,7 +447,8 @@ def _read_recipients(
 
 def _times(job: JobRequest, now_ms: int) -> tuple[int, int, list[Fault]]:
     faults = []
-    send_at_ms = _ms(job.send_at) if job.send_at else 0
+    # Whoever tries a job wants to see it now; its other times are passed over where they would be read.
+    send_at_ms = _ms(job.send_at) if job.send_at and not job.test else 0
     expires_at_ms = _ms(job.expires_at) if job.expires_at else 0
     for name, moment in (("send_at", send_at_ms), ("expires_at", expires_at_ms)):
         if moment > now_ms + HORIZON_MS:
@@ -470,6 +456,13 @@ def _times(job: JobRequest, now_ms: int) -> tuple[int, int, list[Fault]]:
     if expires_at_ms and expires_at_ms <= max(now_ms, send_at_ms):
         faults.append(Fault("$.expires_at", "not after the time of sending"))
     return send_at_ms if send_at_ms > now_ms else 0, expires_at_ms, faults
+
+
+def _time_remarks(job: JobRequest, now_ms: int) -> list[Fault]:
+    """A year that is wrong looks like this. Who means now may be a little late."""
+    if job.send_at is None or job.test or _ms(job.send_at) > now_ms - LATE_MS:
+        return []
+    return [Fault("$.send_at", "it is past: the job goes at once")]
 
 
 def _rate(job: JobRequest) -> tuple[str, list[Fault]]:

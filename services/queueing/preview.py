@@ -16,7 +16,7 @@ from typing import Annotated, Protocol
 import msgspec
 from prometheus_client import Counter
 
-from services.queueing import checks, jobs, undefined
+from services.queueing import checks, jobs, undefined, whom
 from services.queueing.aside import Aside
 from services.queueing.checks import Check
 from services.queueing.compile import Limits
@@ -63,7 +63,9 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     subject: Annotated[str, says("The subject.", "Bonjour Ana")]
     sender: Annotated[str, says("From whom.", "Chouette <news@exemple.fr>")] = msgspec.field(name="from")
     to: Annotated[str, says("To whom.", "Ana <ana@exemple.fr>")]
-    language: Annotated[str | None, says("Which translation it is; null: the content as it stands.", "de")]
+    language: Annotated[
+        str | None, says("Which translation of a template it is; null: it has none, or none that fits.", "de")
+    ]
     template: Annotated[str | None, says("The template, its version, and those of its layout.", "welcome 3 frame 7")]
     headers: Annotated[list[PreviewHeader], says("The header fields, in order.")]
     html: Annotated[str | None, says("The HTML part.", "<p>Bonjour Ana</p>")]
@@ -177,7 +179,8 @@ def _names_recipients(body: bytes) -> bool:
         found = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except NOT_JSON:
         return True  # what reads the job says what is wrong
-    return "recipients" in found or "recipients_from" in found
+    is_addressed = any(name in found and bytes(found[name]) != b"[]" for name in whom.FIELDS)
+    return is_addressed or "recipients" in found or "recipients_from" in found
 
 
 def _recipient(tried: Sequence[Tried], index: int) -> Tried:

@@ -36,7 +36,7 @@ JOBS = Counter("estafette_queueing_jobs_total", "Jobs by how their request ended
 class RejectedRecipient(msgspec.Struct, frozen=True):
     """A recipient that will not be mailed, and why, in one word."""
 
-    index: Annotated[int, says("The place in `recipients`, from 0.", 3)]
+    index: Annotated[int, says("The place in `recipients`, or in `to`, `cc` and `bcc` as one list, from 0.", 3)]
     email: Annotated[str, says("The address as it was given.", "ana@exemple")]
     reason: Annotated[str, says("Why, in one word.", "invalid_address")]
 

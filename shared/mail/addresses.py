@@ -13,6 +13,7 @@ is stored can be sent, and is the same address with and without them.
 import ipaddress
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 import idna
@@ -146,13 +147,35 @@ def parse_mailbox(text: str) -> Mailbox:
 
 def format_mailbox(name: str, address: str, name_chars: int = 10) -> str:
     """The value of a header field with one mailbox (RFC 5322 section 3.4), folded; its name has `name_chars`."""
+    return _mailbox(name, address, name_chars + 2, headers.MAX_LINE_CHARS)
+
+
+def format_mailboxes(mailboxes: Sequence[tuple[str, str]], name_chars: int) -> str:
+    """The same of several, each a name and an address: on one line what fits there, and none apart that fits on one."""
+    value, column = "", name_chars + 2
+    for at, (name, address) in enumerate(mailboxes):
+        end = headers.MAX_LINE_CHARS - (at + 1 < len(mailboxes))  # a comma follows
+        if at == 0:
+            one = _mailbox(name, address, column, end)
+        else:
+            one = _mailbox(name, address, 1, end)
+            fits = "\n" not in one and column + 2 + len(one) <= end
+            value += ", " if fits else ",\r\n "
+            column = column + 2 if fits else 1
+        value += one
+        column = len(one) - one.rfind("\n") - 1 + (0 if "\n" in one else column)
+    return value
+
+
+def _mailbox(name: str, address: str, column: int, end: int) -> str:
+    """Folded; it starts at `column`, and no line of it is longer than `end` where that can be."""
     display_name = headers.one_line(name[:_MAX_NAME_CHARS])
     if not display_name:
         return address
-    phrase = _phrase(display_name, name_chars + 2)
+    phrase = _phrase(display_name, column)
     last_line = len(phrase) - phrase.rfind("\n") - 1
-    column = last_line if "\n" in phrase else name_chars + 2 + last_line
-    fits = column + len(address) + 3 <= headers.MAX_LINE_CHARS
+    column = last_line if "\n" in phrase else column + last_line
+    fits = column + len(address) + 3 <= end
     return f"{phrase} <{address}>" if fits else f"{phrase}\r\n <{address}>"
 
 

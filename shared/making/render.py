@@ -108,6 +108,7 @@ class Renderer:
         self._line = Line("subject", compiled.subject)
         self._emptiness = Emptiness(compiled, self._line, self._marks)
         self._from = compiled.from_value.encode()
+        self._to_and_cc = [(name.encode("ascii"), value.encode()) for name, value in compiled.to_and_cc]
         self._personal = personal.Fields(compiled.personal, compiled.from_value) if compiled.personal else None
         self._takes_complaints = compiled.stream in feedback.STREAMS
         self._last_fields = _last_fields(
@@ -164,15 +165,16 @@ class Renderer:
         except (templates.TemplateFailed, variables.TooDeep, personal.NoField) as error:
             raise RenderFailed(str(error)) from None
         sender = own.get(b"From") or self._from
-        to = addresses.format_mailbox(recipient.name, recipient.email, len("To")).encode()
-        fields = [(b"From", sender), (b"To", to), (b"Subject", subject), *self._named(ordinal, now_ms)]
+        addressed = self._to_and_cc or [(b"To", _mailbox(recipient))]
+        fields = [(b"From", sender), *addressed, (b"Subject", subject), *self._named(ordinal, now_ms)]
         fields += self._ways_back(recipient, pages, complaints=complaints)
         fields += self._last_fields
         if own:
             fields = [(name, value) for name, old in fields if (value := own.get(name, old)) is not None]
         if len(self._compiled.body) == 1:
             body = _without_empty_end(body)
-        is_ascii = to.isascii() and sender.isascii() and (not own or (own.get(b"Reply-To") or b"").isascii())
+        written = (sender, own.get(b"Reply-To") or b"", *(value for _, value in addressed))
+        is_ascii = recipient.email.isascii() and all(value.isascii() for value in written)
         return RenderedMail(fields, body, not is_ascii, layout.is_wire_ready)
 
     def _render_given(
@@ -190,8 +192,10 @@ class Renderer:
         return RenderedMail(fields, body, not is_ascii, layout.is_wire_ready, is_relaxed=False)
 
     def _named(self, ordinal: int, now_ms: int) -> list[tuple[bytes, bytes]]:
-        """When it is from, and what it is called."""
-        message_id = f"<{self._verp.message_id(self._job, ordinal)}@{self._compiled.from_domain}>"
+        """When it is from, and what it is called: copies of one mail the same, which names none of them, so that nobody
+        who reads it in a complaint takes one recipient for another."""
+        name = self._job if self._to_and_cc else self._verp.message_id(self._job, ordinal)
+        message_id = f"<{name}@{self._compiled.from_domain}>"
         return [(b"Date", _date(now_ms // 1000)), (b"Message-ID", message_id.encode("ascii"))]
 
     def _ways_back(
@@ -244,6 +248,10 @@ class Renderer:
         if subject.template or not all(isinstance(piece, str) for piece in subject.pieces):
             return None
         return _subject_value("".join(map(str, subject.pieces)))
+
+
+def _mailbox(recipient: events.Ready) -> bytes:
+    return addresses.format_mailbox(recipient.name, recipient.email, len("To")).encode()
 
 
 def _subject_value(text: str) -> bytes:

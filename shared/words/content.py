@@ -54,6 +54,10 @@ PAGE_QUERIES: Mapping[str, str] = {"tracking_url": "?tracking"}
 #: The same as they are where no mail is made yet, and content is tried.
 TRIED_PAGES: Mapping[str, str] = {name: f"https://example.com/{kind[0]}/x" for name, kind in PAGES.items()}
 
+#: People who get one mail and see each other in it, at most: more is no letter, and a mistake in it would show many
+#: addresses to many.
+MAX_COPIES = 50
+
 Stream = Literal["bulk", "transactional", "one_to_one"]
 
 
@@ -146,7 +150,8 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     none: that of recipients who have none of their own. `given` are the header fields of a mail that came whole,
     names and values as they stand, folded: its header, to which the engine adds what it writes on every mail.
     `pictures` are the files that the HTML shows. `variants` are its translations, by language; `links` and `uses` are
-    those of all of them."""
+    those of all of them. `to_and_cc` are the header fields To and Cc, likewise folded, of a mail whose recipients see
+    each other: all copies have them. Without, each mail is addressed to its own recipient."""
 
     stream: Stream
     from_value: str
@@ -167,6 +172,7 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     given: list[tuple[str, bytes]] = []
     pictures: list[Picture] = []
     variants: dict[str, Variant] = {}
+    to_and_cc: list[tuple[str, str]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

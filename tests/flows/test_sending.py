@@ -55,6 +55,30 @@ async def test_the_answer_names_each_message_and_each_rejected_recipient(stack: 
     assert await stack.facts(f"{answer['id']}.1") == ["rejected"]
 
 
+async def test_several_see_each_other_and_who_may_not_be_mailed_holds_up_nobody(stack: Stack) -> None:
+    await stack.call("PUT", "/v1/suppressions/gone@seen.test", {"reason": "manual"})
+    body = {
+        **job(stream="transactional"),
+        "to": [{"email": "ana@seen.test", "name": "Ana"}, {"email": "gone@seen.test", "name": "Zoé"}],
+        "cc": [{"email": "bo@seen.test"}],
+        "bcc": [{"email": "chef@seen.test"}],
+    }
+    del body["recipients"]
+
+    status, answer = await stack.call("POST", "/v1/jobs", body)
+    report = await stack.done(answer["id"])
+    mails = [await stack.mail(to) for to in ("ana@seen.test", "bo@seen.test", "chef@seen.test")]
+    parsed = [message_from_bytes(await stack.source(mail), policy=policy.default) for mail in mails]
+
+    assert (status, report["counts"]["delivered"], report["counts"]["suppressed"]["total"]) == (202, 3, 1)
+    assert {str(one["To"]) for one in parsed} == {"Ana <ana@seen.test>, Zoé <gone@seen.test>"}
+    assert {(str(one["Cc"]), one["Bcc"]) for one in parsed} == {("bo@seen.test", None)}
+    assert {mail["message_id"] for mail in mails} == {f"<{answer['id']}@exemple.fr>"}
+    assert len({str(one["Date"]) for one in parsed}) == 1
+    assert len({mail["return_path"] for mail in mails}) == 3
+    assert await stack.facts(f"{answer['id']}.1") == ["suppressed"]
+
+
 async def test_the_same_request_twice_is_one_job(stack: Stack) -> None:
     body = job("once@idempotent.test")
     headers = {"Idempotency-Key": "order 17"}

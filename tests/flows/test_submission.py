@@ -6,8 +6,9 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from email import message_from_bytes
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, default
 from typing import Any
 
 import pytest
@@ -84,16 +85,20 @@ async def ran(*command: str) -> None:
     assert process.returncode == 0, printed.decode()
 
 
-async def test_a_mail_ends_in_the_mailbox_of_each_recipient_and_no_header_names_the_others(stack: Stack) -> None:
-    mail = written("Un", X_Estafette_Tags="a, b", X_Estafette_Metadata='{"crm_id": "17"}', Bcc="bo@exemple.fr")
+async def test_a_mail_ends_in_the_mailbox_of_each_recipient_and_no_header_names_who_is_hidden(stack: Stack) -> None:
+    seen = {"Cc": "Zoé <ana@exemple.fr>, cy@exemple.fr", "Bcc": "bo@exemple.fr"}
+    mail = written("Un", X_Estafette_Tags="a, b", X_Estafette_Metadata='{"crm_id": "17"}', **seen)
 
-    job = await asyncio.to_thread(bring, stack, mail, "ana@exemple.fr", "bo@exemple.fr", "ana@exemple.fr")
+    to = ("ana@exemple.fr", "bo@exemple.fr", "ana@exemple.fr", "cy@exemple.fr")
+    job = await asyncio.to_thread(bring, stack, mail, *to)
     again = await asyncio.to_thread(bring, stack, mail, "ana@exemple.fr", "bo@exemple.fr")
     report = await stack.done(job)
     got = await stack.mail("bo@exemple.fr")
 
     assert again != job  # without a Message-ID it is another mail
-    assert report["counts"]["delivered"] == 2
+    assert report["counts"]["delivered"] == 3
+    source = message_from_bytes(await stack.source(got), policy=default)
+    assert (str(source["Cc"]), source["Bcc"]) == (seen["Cc"], None)
     assert (report["tags"], report["stream"]) == (["a", "b"], "transactional")
     assert (await stack.message(f"{job}.1"))["metadata"] == {"crm_id": "17"}
     assert got["subject"] == "Un"

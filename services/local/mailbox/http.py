@@ -176,7 +176,10 @@ def routes(
         ),
     ]
     names = frozenset(host.lower().removesuffix(".") for host in hosts)
-    said = {"id": says("The id of the message.", _ID), "number": says("Which part, from 0.", "1")}
+    said = {
+        "id": says("The id of the message.", _ID),
+        "number": says("Which attachment or picture: its number on the page of the mail.", "2"),
+    }
     return [
         replace(
             route,

@@ -26,7 +26,7 @@ from shared.redis import jobs
 from shared.redis.ready import LANES
 from shared.redis.redis import Client
 from shared.redis.sending_domains import DomainTaken
-from shared.words import content, events
+from shared.words import content, events, ids
 from shared.words.sending_domain import SendingDomain
 from shared.words.tokens import TokenKeys
 from shared.words.verp import VerpKeys
@@ -92,7 +92,7 @@ class Work:
     they have to be asked for again; `complaints`: one of them makes CFBL-Address valid; `size_bytes` is that of the
     compiled content; `rate` is the job's own, or empty; `return_domain` is that of the return paths. Links begin with
     `links` and are signed with that `generation` of the tenant's keys; `renderer_of` makes a renderer where either is
-    another now."""
+    another now. `dated_ms` is the Date of all mails, where they are copies of one; else 0."""
 
     stream: str
     from_domain: str
@@ -106,6 +106,7 @@ class Work:
     links: str = ""
     generation: int = 0
     renderer_of: Callable[[str], Renderer] | None = None
+    dated_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +168,12 @@ class Mails:
         try:
             renderer = work.renderer.of(ready)
             complaints = work.complaints and signed  # CFBL-Address is worth nothing without a signature
-            asked = renderer.asked(ready)
+            asked, dated_ms = renderer.asked(ready), work.dated_ms or now_ms
             if asked is None:
-                mail = renderer.render(ready, now_ms, complaints=complaints)
+                mail = renderer.render(ready, dated_ms, complaints=complaints)
             else:
                 texts = await self._rendering.texts(asked, ready.tenant)
-                mail = renderer.render(ready, now_ms, complaints=complaints, texts=texts, pages=asked.pages)
+                mail = renderer.render(ready, dated_ms, complaints=complaints, texts=texts, pages=asked.pages)
         except Unavailable as away:
             return Unmade("rendering_unavailable", str(away), final=False)
         except (RenderFailed, TemplateFailed) as failed:
@@ -249,7 +250,8 @@ class Mails:
 
     async def _prepare(self, job: str, tenant: str) -> Work | Unmade:
         with LOAD_SECONDS.time():
-            stored = await jobs.read(self._client, self._partitions, job, (jobs.CONTENT, jobs.TEST))
+            wanted = (jobs.CONTENT, jobs.TEST, jobs.STARTED_AT)
+            stored = await jobs.read(self._client, self._partitions, job, wanted)
             packed = stored[jobs.CONTENT]
             if not packed:
                 return Unmade("no_such_job", f"job {job} is not stored", final=True)
@@ -260,6 +262,8 @@ class Mails:
             size_bytes, links = len(packed), origin.base_url
             work = Work(compiled.stream, compiled.from_domain, renderer, size_bytes, compiled.rate, links=links)
             work.renderer_of, work.generation = renderer_of, origin.tokens.generations.current(tenant)
+            if compiled.to_and_cc:
+                work.dated_ms = stored[jobs.STARTED_AT] or ids.job_created_ms(job)
             return work
 
     async def _sign_with(self, work: Work, tenant: str) -> None:

@@ -66,26 +66,33 @@ class Drawer:
 
 
 class OneJob:
-    """A look-up that knows the job of the samples, and its recipient."""
+    """A look-up that knows the job of the samples, and its recipients."""
+
+    def __init__(self, recipients: Mapping[int, str]) -> None:
+        self._recipients = recipients
 
     async def tenant_of(self, job: str) -> str | None:
         return "demo" if job == JOB else None
 
     async def find(self, job: str, ordinals: Sequence[int]) -> Mapping[int, Recipient]:
-        return {ORDINAL: Recipient("ana@example.fr")} if job == JOB and ORDINAL in ordinals else {}
+        known = self._recipients if job == JOB else {}
+        return {ordinal: Recipient(known[ordinal]) for ordinal in ordinals if ordinal in known}
+
+
+ANA: Mapping[int, str] = {ORDINAL: "ana@example.fr"}
 
 
 class Desk:
     """The service with its parts."""
 
-    def __init__(self, now_ms: int = NOW_MS, feedback_loops: str = "") -> None:
+    def __init__(self, now_ms: int = NOW_MS, feedback_loops: str = "", recipients: Mapping[int, str] = ANA) -> None:
         self.bus = Recorder()
         self.drawer = Drawer()
         self.now_ms = now_ms
         self.bounces = Bounces(
             KEYS,
             lambda domain: domain == DOMAIN,
-            OneJob(),
+            OneJob(recipients),
             self.bus,
             self.drawer,
             lambda: self.now_ms,

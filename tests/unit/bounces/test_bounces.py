@@ -126,6 +126,21 @@ async def test_a_delivery_report_is_a_late_bounce(name: str, kind: str, reason: 
     assert fact.email is None
 
 
+async def test_a_report_about_a_copy_of_one_mail_is_about_its_recipient_alone() -> None:
+    """The header that it returns names several, and the Message-ID none: the return path is the copy's own."""
+    desk = Desk()
+    returned = sample("postfix-user-unknown.eml").replace(
+        b"To: Ana <ana@example.fr>", b"To: Bo <bo@example.fr>, Ana <ana@example.fr>\r\nCc: cy@example.fr"
+    )
+    shared = returned.replace(f"<{JOB}.258@exemple.fr>".encode(), f"<{JOB}@exemple.fr>".encode())
+
+    await desk.receive(shared)
+
+    assert (shared != returned, desk.drawer.reasons) == (True, [])
+    [fact] = desk.bus.facts
+    assert (type(fact), fact.job, fact.ordinal) == (events.Bounced, JOB, ORDINAL)
+
+
 async def test_a_bounce_says_who_said_what() -> None:
     desk = Desk()
 
@@ -303,6 +318,31 @@ async def test_an_unsigned_message_id_is_believed_of_a_feedback_loop_that_the_op
     assert missed is not is_believed
 
 
+@pytest.mark.parametrize(
+    ("said", "loops", "is_believed"),
+    [
+        ("Original-Rcpt-To: ana@example.fr", "192.0.2.0/24", True),
+        ("Original-Rcpt-To: ana@example.fr", "", False),
+        ("Original-Rcpt-To: eve@example.fr", "192.0.2.0/24", False),
+        ("Original-Rcpt-To: ana@example.fr, cy@example.fr", "192.0.2.0/24", False),
+        ("Source-IP: 192.0.2.44", "192.0.2.0/24", False),
+    ],
+)
+async def test_of_copies_of_one_mail_a_named_feedback_loop_has_to_say_whose_it_was(
+    said: str, loops: str, is_believed: bool
+) -> None:
+    """Their Message-ID is the job's, and To names several."""
+    desk = Desk(feedback_loops=loops, recipients={0: "bo@example.fr", 1: "ana@example.fr", 2: "cy@example.fr"})
+    report = sample("arf-message-id-only.eml").replace(b"<000g40o40k30e209185g.258@", b"<000g40o40k30e209185g@")
+    report = report.replace(b"To: Ana <ana@example.fr>", b"To: Ana <ana@example.fr>, bo@example.fr")
+    report = report.replace(b"Original-Rcpt-To: ana@example.fr", said.encode())
+
+    await desk.bounces.receive(Received("", (f"fbl@{DOMAIN}",), report, "192.0.2.9"))
+
+    named = [(type(fact), fact.job, fact.ordinal) for fact in desk.bus.facts]
+    assert named == ([(events.Complained, JOB, 1)] if is_believed else [])
+
+
 async def test_a_feedback_loop_still_has_to_know_the_recipient() -> None:
     desk = Desk(feedback_loops="192.0.2.0/24")
 
@@ -320,6 +360,7 @@ def _forged_names() -> dict[str, bytes]:
     of_another = f"{JOB}.{ORDINAL}.{KEYS.message_id(JOB, 7)[-13:]}"
     return {
         "unsigned": f"Message-ID: <{JOB}.{ORDINAL}@exemple.fr>".encode(),
+        "what copies of one mail share": f"Message-ID: <{JOB}@exemple.fr>".encode(),
         "signed by another": f"Message-ID: <{others.message_id(JOB, ORDINAL)}@exemple.fr>".encode(),
         "a signature of zeros": f"Message-ID: <{JOB}.{ORDINAL}.{'0' * 13}@exemple.fr>".encode(),
         "one character off": f"Message-ID: <{good[:-1]}{'0' if last != '0' else 'g'}@exemple.fr>".encode(),

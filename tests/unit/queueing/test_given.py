@@ -15,6 +15,7 @@ from services.queueing.given import Given, read
 from shared.words import content
 from shared.words.content import Link, Part, Pixel
 
+TO = b"To: ana@exemple.fr\r\n"
 PLAIN = b"From: Chouette <news@exemple.fr>\r\nTo: ana@exemple.fr\r\nSubject:  Deux  blancs\r\n\r\nBonjour\r\n"
 
 
@@ -103,6 +104,18 @@ def test_what_stays_inside_is_dropped_and_the_ways_out_of_bulk_mail_are_ours() -
     assert [name for name, _ in whole(raw).compiled.given] == ["X-Kept", "From", "To", "Subject"]
     one_to_one = whole(raw.replace(b"bulk", b"one_to_one"))
     assert "List-Unsubscribe" in dict(one_to_one.compiled.given)
+
+
+def test_whom_a_mail_names_stays_as_it_stands_and_who_is_hidden_stays_hidden() -> None:
+    shown = "To: =?utf-8?q?Zo=C3=A9?= <zoe@exemple.fr>,\n\tAna <ana@exemple.fr>\nCc: Bo <bo@exemple.fr>\n"
+    raw = with_fields(f"Bcc: dee@exemple.fr,\n eve@exemple.fr\nMessage-ID: <a@b.fr>\n{shown}", PLAIN.replace(TO, b""))
+
+    made = sent(whole(raw))
+
+    assert shown.replace("\n", "\r\n").encode() in made
+    assert b"Message-ID: <a@b.fr>\r\n" in made
+    assert b"dee@" not in made
+    assert b"eve@" not in made
 
 
 @pytest.mark.parametrize(

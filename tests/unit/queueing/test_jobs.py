@@ -1,5 +1,6 @@
 """What a job may look like: every fault is found, and a bad address does not stop the others."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from services.queueing import doubts, jobs, recipients
 from services.queueing.compile import Limits
 from services.queueing.store import Head
 from services.queueing.taking import new_job
-from shared.words.errors import Problem
+from shared.words.errors import Fault, Problem
 from shared.words.targets import Target
 from tests.jobs import read_job
 
@@ -233,6 +234,20 @@ def test_a_time_of_sending_that_has_passed_means_now() -> None:
     job = _read({**GOOD, "send_at": "2020-01-01T00:00:00+02:00", "recipients": [{"email": "a@b.fr"}]})
 
     assert job.send_at_ms == 0
+    assert job.warnings == [Fault("$.send_at", "it is past: the job goes at once")]
+
+
+def test_a_moment_ago_is_now_and_a_test_goes_at_once_whenever_its_job_would() -> None:
+    now = datetime.fromtimestamp(NOW_MS / 1000, UTC)
+    for more in (
+        {"send_at": (now - timedelta(seconds=30)).isoformat()},
+        {"test": True, "send_at": "2020-01-01T00:00:00Z"},
+    ):
+        job = _read({**GOOD, **more, "recipients": [{"email": "a@b.fr"}]})
+        assert (job.send_at_ms, job.warnings) == (0, [])
+    later = (now + timedelta(hours=1)).isoformat()
+    assert _read({**GOOD, "send_at": later, "test": True, "recipients": [{"email": "a@b.fr"}]}).send_at_ms == 0
+    assert _read({**GOOD, "send_at": later, "recipients": [{"email": "a@b.fr"}]}).send_at_ms > NOW_MS
 
 
 def test_a_time_without_a_zone_is_refused() -> None:

@@ -18,8 +18,11 @@ from dkim.canonicalization import Relaxed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.bounces import arf
+from services.bounces.mail import Fields
 from services.queueing.attachments import Attachment
 from services.queueing.track import UtmParameters
+from services.queueing.whom import Addressee
 from services.relay.signing.dkim import Signer, sign
 from shared.mail import dkim_keys
 from shared.mail.wire import END, wire_body
@@ -32,7 +35,7 @@ from shared.making.render import (
 from shared.words import content, events, ids
 from shared.words.content import CompiledContent
 from shared.words.tokens import Token, TokenKeys
-from shared.words.verp import Verp, VerpKeys
+from shared.words.verp import InvalidVerp, Verp, VerpKeys
 from tests.fakes.rendering import RendererHere
 from tests.jobs import compile_job
 
@@ -189,6 +192,57 @@ def test_the_subject_is_one_line_whatever_the_variables_hold(subject: str, line:
 
     assert str(parsed(mail)["Subject"]) == line
     assert parsed(mail)["Bcc"] is None
+
+
+def test_the_copies_of_one_mail_differ_in_nothing_that_its_readers_see() -> None:
+    people = [Addressee("ana@exemple.fr", "Ana"), Addressee("zoe@exemple.fr", "Lefèvre, Zoé")]
+    make = renderer(
+        text="a",
+        stream="transactional",
+        to=people,
+        cc=[Addressee("bo@exemple.com")],
+        bcc=[Addressee("chef@exemple.fr")],
+    )
+
+    copies = [
+        make.render(ready(ordinal, email=email, name=""), NOW_MS)
+        for ordinal, email in enumerate(["ana@exemple.fr", "zoe@exemple.fr", "bo@exemple.com", "chef@exemple.fr"])
+    ]
+
+    assert len({one.assemble() for one in copies}) == 1  # nothing in it is tracked
+    found = parsed(copies[0])
+    assert str(found["To"]) == 'Ana <ana@exemple.fr>, "Lefèvre, Zoé" <zoe@exemple.fr>'
+    assert str(found["Cc"]) == "bo@exemple.com"
+    assert [name for name, _ in copies[0].headers[:4]] == [b"From", b"To", b"Cc", b"Subject"]
+    assert b"chef" not in copies[0].assemble()
+    assert not copies[0].smtputf8
+
+
+def test_links_of_copies_are_each_recipients_own() -> None:
+    make = renderer(html='<a href="https://a.fr/">a</a>', stream="transactional", to=[Addressee("a@b.fr")])
+
+    first, second = (make.render(ready(ordinal), NOW_MS) for ordinal in (0, 1))
+
+    assert pixel(0) in body(first, "html")
+    assert click(0, "https://a.fr/", 1) in body(second, "html")
+
+
+def test_the_message_id_of_copies_names_none_of_them() -> None:
+    """Who takes it out of a complaint finds no recipient in it, and so not the wrong one."""
+    mail = render(text="a", stream="transactional", to=[Addressee("ana@exemple.com")])
+    message_id = dict(mail.headers)[b"Message-ID"].decode()
+
+    assert message_id == f"<{JOB}@exemple.fr>"
+    with pytest.raises(InvalidVerp):
+        VERP.read_message_id(message_id.strip("<>").partition("@")[0])
+    assert arf.signed_names(Fields((("message-id", message_id),))) == []
+
+
+@pytest.mark.parametrize(
+    ("to", "own"), [("rené@exemple.fr", "ana@exemple.com"), ("ana@exemple.com", "rené@exemple.fr")]
+)
+def test_an_address_in_utf_8_among_others_asks_for_smtputf8_in_each_copy(to: str, own: str) -> None:
+    assert render(ready(email=own), text="a", stream="transactional", to=[Addressee(to)]).smtputf8
 
 
 def test_an_address_in_utf_8_asks_for_smtputf8() -> None:

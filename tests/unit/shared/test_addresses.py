@@ -208,6 +208,48 @@ def test_a_formatted_mailbox_is_read_back_by_others(name: str, address: str) -> 
         assert header.addresses[0].display_name == expected
 
 
+NAMES = st.one_of(
+    st.text(max_size=90),
+    st.sampled_from(
+        ["", "Ana", "Lefèvre, Zoé", 'Bo "the" Co', "a\\b", "x" * 70, "é" * 60, "=?utf-8?q?x?=", "a\r\nBcc: x@y"]
+    ),
+)
+MAILBOXES = st.lists(
+    st.tuples(NAMES, st.sampled_from(["a@b.fr", "ana.maria@exemple.fr", '"a, b"@b.fr', "l" * 60 + "@" + A_DOMAIN])),
+    min_size=1,
+    max_size=50,
+)
+
+
+@given(MAILBOXES, st.sampled_from(["To", "Cc"]))
+def test_mailboxes_of_one_field_are_read_back_by_others(mailboxes: list[tuple[str, str]], field: str) -> None:
+    value = addresses.format_mailboxes(mailboxes, len(field))
+
+    lines = f"{field}: {value}".split("\r\n")
+    assert all(line[0] == " " and line.strip() for line in lines[1:])
+    assert all(" " <= char <= "~" for line in lines for char in line)
+    assert all(len(line) <= 76 or any(len(address) > 70 for _, address in mailboxes) for line in lines)
+    assert all(len(line) <= 300 for line in lines)
+    header = HeaderParser(policy=default).parsestr(f"{field}: {value}\r\n\r\n")[field]
+    assert isinstance(header, AddressHeader)
+    assert [read.addr_spec for read in header.addresses] == [address for _, address in mailboxes]
+    for (name, _), read in zip(mailboxes, header.addresses, strict=True):
+        expected = " ".join(name.encode("utf-8", "replace").decode().split())
+        if expected.isprintable():
+            # A blank between encoded words is a fault of the parser of older Pythons.
+            assert read.display_name.replace(" ", "") == expected.replace(" ", "")
+
+
+def test_a_line_has_as_many_mailboxes_as_fit() -> None:
+    value = addresses.format_mailboxes([("", f"u{number:02}@exemple.fr") for number in range(9)], len("To"))
+
+    assert value == (
+        "u00@exemple.fr, u01@exemple.fr, u02@exemple.fr, u03@exemple.fr,\r\n "
+        "u04@exemple.fr, u05@exemple.fr, u06@exemple.fr, u07@exemple.fr,\r\n "
+        "u08@exemple.fr"
+    )
+
+
 @given(
     st.one_of(
         st.emails(),

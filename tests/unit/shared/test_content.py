@@ -34,6 +34,7 @@ WHOLE = CompiledContent(
     links=[TrackedLink(1, "http://{{ d }}"), TrackedLink(2, "f")],
     category="promotion",
     rate="100/s",
+    to_and_cc=[("To", "Ana <ana@exemple.fr>"), ("Cc", "bo@exemple.fr")],
 )
 
 
@@ -53,7 +54,16 @@ def test_content_of_an_older_and_of_a_newer_writer_is_read() -> None:
 
     assert older.body == newer.body == WHOLE.body
     assert older.links == []
+    assert older.to_and_cc == []
     assert newer.links == WHOLE.links
+
+
+def test_the_fields_to_and_cc_stand_where_they_were_put_first() -> None:
+    """At the end of an array: whoever is older passes them over, and contents of before have none."""
+    fields = msgpack.unpackb(content.encode(WHOLE))
+
+    assert fields[18:] == [{}, [["To", "Ana <ana@exemple.fr>"], ["Cc", "bo@exemple.fr"]]]
+    assert content.decode(msgpack.packb(fields[:19])).to_and_cc == []
 
 
 @pytest.mark.parametrize(
