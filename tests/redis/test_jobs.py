@@ -185,7 +185,7 @@ async def test_a_relay_reads_what_its_mails_are_made_of(client: redis.Client, as
 
     # Its content was read: what is wrong is that the domain in it is nobody's.
     assert isinstance(found, Unmade)
-    assert (found.reason, asked) == ("unknown_sending_domain", {"content", "test"})
+    assert (found.reason, asked) == ("unknown_sending_domain", {"content", "test", "started_at"})
 
 
 async def test_breakers_read_that_tests_do_not_count(client: Any, asked: set[str]) -> None:
