@@ -867,6 +867,13 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Files of single recipients",
+                "How many bytes of attachments come that only one recipient gets?",
+                "sum(rate(estafette_queueing_recipient_file_bytes_total[5m]))",
+                "bytes",
+                "Bps",
+            ),
+            Panel(
                 "Templates changed",
                 "How often are stored templates put and removed, and how often refused?",
                 "sum by (result) (rate(estafette_queueing_template_changes_total[5m]))",

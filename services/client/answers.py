@@ -147,6 +147,14 @@ class Check(msgspec.Struct, frozen=True):
     at: int | None = None
 
 
+class PreviewAttachment(msgspec.Struct, frozen=True):
+    """A file of the mail, without what base64 adds."""
+
+    filename: str
+    content_type: str
+    size_bytes: int
+
+
 class Preview(msgspec.Struct, frozen=True):
     """The mail of one recipient, as it would be sent; `checks` begin with the worst."""
 
@@ -159,6 +167,7 @@ class Preview(msgspec.Struct, frozen=True):
     size_bytes: int = 0
     warnings: list[Fault] = []
     checks: list[Check] = []
+    attachments: list[PreviewAttachment] = []
 
 
 class TemplatePut(msgspec.Struct, frozen=True):

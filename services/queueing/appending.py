@@ -10,6 +10,7 @@ from services.queueing import headings
 from services.queueing.recipients import (
     MAX_METADATA,
     MAX_RECIPIENT_BYTES,
+    MAX_ROW_BYTES,
     MAX_VARIABLES,
     Recipient,
     fit_recipient,
@@ -22,8 +23,9 @@ from shared.tabular.lines import Lines
 from shared.tabular.rows import Rows
 from shared.words.errors import Fault
 
-#: One recipient with their variables; what is longer is not a line.
+#: One recipient with their variables, as JSON with their files; what is longer is not a line.
 MAX_LINE_BYTES = MAX_RECIPIENT_BYTES
+MAX_JSON_LINE_BYTES = MAX_ROW_BYTES
 #: Columns of a heading: as much as a recipient may have by any other door.
 MAX_COLUMNS = len(headings.ALIASES) + MAX_METADATA + MAX_VARIABLES
 _KINDS = ("person", "professional")
@@ -48,7 +50,7 @@ class JsonRows:
         return []
 
     def __init__(self, charset: str = "utf-8") -> None:
-        self._lines = Lines(charset, MAX_LINE_BYTES)
+        self._lines = Lines(charset, MAX_JSON_LINE_BYTES)
 
     def feed(self, received: bytes, *, last: bool = False) -> Iterator[Row]:
         for number, line in self._lines.feed(received, last=last):

@@ -1,7 +1,8 @@
-"""Files of a job: what may be attached, and which of them are pictures that the HTML shows.
+"""Files of a job, and of one recipient: what may be attached, and which are pictures that the HTML shows.
 
 A file with a `content_id` is shown where the HTML has its `cid:` URL (RFC 2392); one that no URL names is an attachment
 as all others are. Where a recipient's variable is in such a URL nobody knows which it names, so all count as named.
+Files of one recipient are attached, and never shown.
 """
 
 import re
@@ -14,11 +15,16 @@ from urllib.parse import unquote
 
 import msgspec
 
-from services.queueing import characters, filenames, mime
-from shared.mail import showing
+from services.queueing import characters
+from shared.mail import attached, filenames, showing
 from shared.words.described import says
 from shared.words.errors import Fault
 
+#: Files of one recipient, and their bytes: a row is read in one go while others wait, which takes 10 ms for so much.
+MAX_OWN = 10
+MAX_OWN_BYTES = 2_000_000
+#: As base64 in JSON, with line ends as escapes, and what stands around it.
+MAX_OWN_JSON_BYTES = MAX_OWN_BYTES * 4 // 3 + MAX_OWN_BYTES // 12 + MAX_OWN * 1_000
 #: Faults of one kind that are listed of an HTML.
 MAX_LISTED = 20
 _WORD = r"[A-Za-z0-9!#$&^_.+-]+"
@@ -38,13 +44,18 @@ _LATER = re.compile(r",\s*cid:(?P<id>\{\{|[^\s,]+)", re.IGNORECASE)
 _STYLE = re.compile(r"<style\b[^>]*>(.*?)</style", re.IGNORECASE | re.DOTALL)
 
 
-class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file in a job: `content` is base64. With a `content_id` it is a picture that the HTML shows as
-    `cid:<content_id>`."""
+class OwnAttachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of one recipient, such as an invoice: `content` is base64."""
 
     filename: Annotated[str, says("The name under which it is saved.", "conditions.pdf")]
     content: Annotated[str, says("Its bytes as base64.", "JVBERi0xLjcK")]
     content_type: Annotated[str, says("Its media type.", "application/pdf")] = "application/octet-stream"
+
+
+class Attachment(OwnAttachment, frozen=True, forbid_unknown_fields=True):
+    """A file in a job: `content` is base64. With a `content_id` it is a picture that the HTML shows as
+    `cid:<content_id>`."""
+
     content_id: Annotated[
         str | None,
         says('By which the HTML shows it: `<img src="cid:logo">` is the file with the `content_id` `logo`.', "logo"),
@@ -58,24 +69,47 @@ class Reference(msgspec.Struct, frozen=True, array_like=True):
     line: int
 
 
-def read(given: Sequence[Attachment], *, most: int, most_bytes: int, faults: list[Fault]) -> list[mime.File]:
-    """The files. `most` of them, of `most_bytes` in all."""
+def read(given: Sequence[Attachment], *, most: int, most_bytes: int, faults: list[Fault]) -> list[attached.File]:
+    """The files of a job. `most` of them, of `most_bytes` in all."""
+    files = _read(given, "$.attachments", most, most_bytes, faults)
+    taken: set[str] = set()
+    for index, one in enumerate(given if len(given) <= most else ()):
+        if (fault := _id_fault(one, f"$.attachments[{index}]", taken)) is not None:
+            faults.append(fault)
+        taken.add(one.content_id or "")
+    return files
+
+
+def read_own(given: Sequence[OwnAttachment], at: str, faults: list[Fault]) -> list[attached.File]:
+    """Those of the recipient that stands there: no two of one name, as nobody could tell them apart."""
+    files = _read(given, f"{at}.attachments", MAX_OWN, MAX_OWN_BYTES, faults)
+    names: set[str] = set()
+    for index, one in enumerate(given if len(given) <= MAX_OWN else ()):
+        if one.filename in names:
+            faults.append(Fault(f"{at}.attachments[{index}].filename", "another attachment of this recipient has it"))
+        names.add(one.filename)
+    return files
+
+
+def _read(
+    given: Sequence[OwnAttachment], at: str, most: int, most_bytes: int, faults: list[Fault]
+) -> list[attached.File]:
     if len(given) > most:
-        faults.append(Fault("$.attachments", f"{len(given)} attachments; at most {most}"))
+        faults.append(Fault(at, f"{len(given)} attachments; at most {most}"))
         return []
-    files: list[mime.File] = []
+    files: list[attached.File] = []
     size = 0
     for index, one in enumerate(given):
-        at = f"$.attachments[{index}]"
-        faults += _name_faults(one, at, {file.content_id for file in files})
+        faults += _name_faults(one, f"{at}[{index}]")
+        content_id = one.content_id if isinstance(one, Attachment) else None
         try:
             content = b64decode(one.content.translate(_BASE64_BLANKS), validate=True)
-            files.append(mime.File(one.filename, one.content_type, content, one.content_id or ""))
+            files.append(attached.File(one.filename, one.content_type, content, content_id or ""))
             size += len(content)
         except ValueError as error:
-            faults.append(Fault(f"{at}.content", f"not base64: {error}"))
+            faults.append(Fault(f"{at}[{index}].content", f"not base64: {error}"))
     if size > most_bytes:
-        faults.append(Fault("$.attachments", f"{size} bytes in all; at most {most_bytes}"))
+        faults.append(Fault(at, f"{size} bytes in all; at most {most_bytes}"))
     return files
 
 
@@ -91,7 +125,7 @@ def references(html: str) -> list[Reference]:
     return list(known.values())
 
 
-def shown(files: Sequence[mime.File], named: Sequence[Reference]) -> list[mime.File]:
+def shown(files: Sequence[attached.File], named: Sequence[Reference]) -> list[attached.File]:
     """Those that the HTML shows, in their order."""
     names = {one.content_id for one in named}
     return [file for file in files if file.content_id and ("" in names or file.content_id in names)]
@@ -107,21 +141,23 @@ def missing(files: Sequence[Attachment], named: Sequence[Reference], at: str) ->
     ][:MAX_LISTED]
 
 
-def _name_faults(one: Attachment, at: str, taken: set[str]) -> Iterator[Fault]:
+def _name_faults(one: OwnAttachment, at: str) -> Iterator[Fault]:
     if (what := characters.word_fault(one.filename) or filenames.fault(one.filename)) is not None:
         yield Fault(f"{at}.filename", what)
     media_type = _MEDIA_TYPE.fullmatch(one.content_type) if len(one.content_type) <= 200 else None
     if media_type is None or media_type["type"].lower() in ("multipart", "message"):
         yield Fault(f"{at}.content_type", "not a media type that can be attached, such as application/pdf")
+
+
+def _id_fault(one: Attachment, at: str, taken: set[str]) -> Fault | None:
     if one.content_id is None:
-        return
+        return None
     if len(one.content_id) > MAX_CONTENT_ID_CHARS or not _CONTENT_ID.fullmatch(one.content_id):
         what = (
             f"not a Content-ID: up to {MAX_CONTENT_ID_CHARS} letters, digits and `$*+._=-`, such as logo or logo@a.fr"
         )
-        yield Fault(f"{at}.content_id", what)
-    elif one.content_id in taken:
-        yield Fault(f"{at}.content_id", "another attachment has it")
+        return Fault(f"{at}.content_id", what)
+    return Fault(f"{at}.content_id", "another attachment has it") if one.content_id in taken else None
 
 
 def _urls(html: str) -> Iterator[tuple[int, str]]:

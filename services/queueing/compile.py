@@ -31,6 +31,7 @@ from services.queueing.placeholders import placeholders
 from services.queueing.track import Track, utm_of
 from shared.mail import (
     addresses,
+    attached,
     templates,
 )
 from shared.mail.template_scan import scan
@@ -466,7 +467,7 @@ def _source(
     return source if tried.compiles("html" if name == "mjml" else name, source, faults, f"$.{name}") else None
 
 
-def _digest(job: JobRequest, files: Sequence[mime.File], chance: bytes) -> bytes:
+def _digest(job: JobRequest, files: Sequence[attached.File], chance: bytes) -> bytes:
     digest = blake2b(digest_size=32, key=chance)
     texts = (job.subject, job.text or "", job.html or "", job.mjml or "", job.amp or "")
     for one in (*texts, *(file.filename for file in files)):

@@ -64,7 +64,7 @@ def judged(
         if reason is not None:
             reasons.add(reason)
             rejected.append(Rejected(index, one.email, reason))
-            one = msgspec.structs.replace(one, rejected=reason)
+            one = msgspec.structs.replace(one, rejected=reason, files="")
         kept.append(one)
     rejected.sort(key=lambda one: one.index)
     faults = [] if accepted else [_EMPTY[reason] for reason in sorted(reasons)]

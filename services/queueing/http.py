@@ -11,6 +11,7 @@ from aiohttp import web
 
 from services.queueing import jobs, starting, taking
 from services.queueing.aside import Aside
+from services.queueing.own_files import Batch
 from services.queueing.pieces import refused
 from services.queueing.quotas import Room
 from services.queueing.store import Head, JobStore
@@ -174,9 +175,10 @@ class _Routes:
         _keep_apart(request, head)
         await self._room.check(tenant, own, {"stored_bytes": 1})  # before the body is read
 
-        async def append(batch: Sequence[tuple[bytes, bytes]]) -> tuple[str, int]:
-            async with self._room.taken(tenant, own, {"stored_bytes": sum(len(row) for _, row in batch)}):
-                return await self._store.append(tenant, job, batch, self._now_ms())
+        async def append(batch: Sequence[tuple[bytes, bytes]], files: Batch) -> tuple[str, int]:
+            wanted = {"stored_bytes": sum(len(row) for _, row in batch) + files.size_bytes}
+            async with self._room.taken(tenant, own, wanted):
+                return await self._store.append(tenant, job, batch, self._now_ms(), files)
 
         async with Uploading(append, head.stream) as appending:
             async for piece in request.content.iter_chunked(APPEND_BYTES):

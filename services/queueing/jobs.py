@@ -245,6 +245,8 @@ class Job:
     #: Which template it was made of, and in which layout (`templates.Used`); and what it said itself.
     template: str = ""
     own: JobRequest | None = None
+    #: The files of single recipients, by their digests.
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -309,7 +311,8 @@ def draft_of(job: JobRequest, recipients: list[Recipient], now_ms: int) -> Draft
 def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
     """The job, with its content. Problem 422 with every fault."""
     faults = [*draft.faults, *(_placed(compiled, draft) if isinstance(compiled, list) else ())]
-    waiting, rejected, recipient_faults = accept(draft.recipients, draft.request.stream, apart=not draft.request.test)
+    apart = not draft.request.test
+    waiting, rejected, recipient_faults, files = accept(draft.recipients, draft.request.stream, apart=apart)
     faults += recipient_faults
     if not draft.comes_alone and not recipient_faults and len(rejected) == len(waiting):
         faults += [Fault(f"$.recipients[{one.index}].email", one.reason) for one in rejected]
@@ -325,7 +328,8 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
         raise refused(faults)
     warnings += [*draft.remarks, *_remarks(draft.request, compiled)]
     times = draft.send_at_ms, draft.expires_at_ms
-    return Job(draft.request, compiled, waiting, rejected, *times, warnings, draft.selection, draft.template, draft.own)
+    job = Job(draft.request, compiled, waiting, rejected, *times, warnings, files=files)
+    return replace(job, selection=draft.selection, template=draft.template, own=draft.own)
 
 
 def _placed(faults: list[Fault], draft: Draft) -> list[Fault]:

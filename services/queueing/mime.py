@@ -9,34 +9,22 @@ A boundary begins with `=_`, which neither quoted-printable nor base64 can hold 
 with a digest of the content and of chance, so that nobody who writes the content or fills its slots can know it.
 """
 
-from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 import msgspec
 
-from services.queueing import filenames
 from services.queueing.rewrite import Piece
+from shared.mail import attached
+from shared.mail.attached import File
 from shared.mail.quoted_printable import SOFT_BREAK, between_slots
 from shared.words.content import Part, Picture, Segment
 
-#: Bytes of an attachment in one line of base64: 76 characters (RFC 2045 section 6.8).
-_LINE_BYTES = 57
 _CONTENT_TYPES = {
     "text": "text/plain; charset=utf-8",
     "amp": "text/x-amp-html; charset=utf-8",
     "html": "text/html; charset=utf-8",
 }
-
-
-class File(msgspec.Struct, frozen=True):
-    """An attachment, checked: a media type without CR and LF, a name without control characters, a content id that may
-    stand in angle brackets, or ""."""
-
-    filename: str
-    content_type: str
-    content: bytes
-    content_id: str = ""
 
 
 class Entity(msgspec.Struct, frozen=True):
@@ -122,13 +110,7 @@ def _multipart(subtype: str, inner: Sequence[Entity], digest: bytes) -> Entity:
 
 
 def _attached(file: File, *, inline: bool = False) -> Entity:
-    starts = range(0, len(file.content), _LINE_BYTES) or range(1)
-    lines = [b2a_base64(file.content[at : at + _LINE_BYTES], newline=False) for at in starts]
-    fields = _fields(filenames.content_type(file.content_type, file.filename), "base64")
-    fields.append(("Content-Disposition", filenames.disposition(file.filename, inline=inline)))
-    if file.content_id:
-        fields.append(("Content-ID", f"<{file.content_id}>"))
-    return Entity(fields, [b"\r\n".join([*lines, b""])])
+    return Entity(attached.fields(file, inline=inline), [attached.body(file.content)])
 
 
 def _fields(content_type: str, transfer_encoding: str) -> list[tuple[str, str]]:

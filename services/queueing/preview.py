@@ -26,13 +26,15 @@ from services.queueing.taking import Compiler
 from services.queueing.translating import worded
 from services.queueing.trial import Tried
 from shared.http import api
+from shared.mail.attached import File
 from shared.mail.templates import Name, TemplateFailed
+from shared.making.attaching import attached_to
 from shared.making.render import RenderedMail, Renderer, RenderFailed
 from shared.making.rendering import Asked
 from shared.process.sandbox import Penalised, Unavailable
 from shared.redis.own_hosts import OwnHosts
 from shared.redis.recipients import Waiting
-from shared.words import content, events, ids, variables
+from shared.words import content, events, ids, own_files, variables
 from shared.words.content import CompiledContent
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault, Problem
@@ -57,6 +59,14 @@ class PreviewHeader(msgspec.Struct, frozen=True, kw_only=True):
     value: Annotated[str, says("Its value.", "contact@exemple.fr")]
 
 
+class PreviewAttachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of the mail, shown by its HTML or not."""
+
+    filename: Annotated[str, says("The name under which it is saved.", "facture.pdf")]
+    content_type: Annotated[str, says("Its media type, without parameters.", "application/pdf")]
+    size_bytes: Annotated[int, says("Its size, without what base64 adds.", 48_213)]
+
+
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """A mail as it would be sent, but for its signature, its tracking and the links to the recipient's pages."""
 
@@ -71,6 +81,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     html: Annotated[str | None, says("The HTML part.", "<p>Bonjour Ana</p>")]
     text: Annotated[str | None, says("The text part.", "Bonjour Ana")]
     amp: Annotated[str | None, says("The AMP version.", None)]
+    attachments: Annotated[list[PreviewAttachment], says("Its files, the recipient's own behind those of the job.")]
     size_bytes: Annotated[int, says("The size of the whole message, without its signatures.", 4_711)]
     message: Annotated[str, says("The whole message (RFC 5322).", "From: Chouette <news@exemple.fr>\r\n…")]
     warnings: Annotated[list[Fault], says("What the job's answer would warn of.")]
@@ -137,6 +148,7 @@ class Previewing:
         await self._taking.check_from(principal, job.compiled.from_domain)
         who = _recipient(draft.tried, index)
         mail, language = await self._made(tenant, job.compiled, who)
+        mail = await self._aside.do(tenant, len(body), attached_to, mail, _files(job, who))
         shown = await self._aside.do(tenant, len(mail.body), _shown, mail, job, _said(draft, language), who, language)
         PREVIEWS.labels("shown").inc()
         return shown
@@ -192,6 +204,12 @@ def _recipient(tried: Sequence[Tried], index: int) -> Tried:
     return tried[index]
 
 
+def _files(job: jobs.Job, who: Tried) -> list[File]:
+    """Those of the recipient alone."""
+    packed = next((one.files for one in job.waiting if one.email == who.email and one.rejected is None), "")
+    return [File(one.filename, one.content_type, job.files[one.digest]) for one in own_files.unpacked(packed)]
+
+
 def _pages(base_url: str) -> dict[str, str]:
     return {
         name: f"{base_url.rstrip('/')}/{PAGE_PATHS[kind]}/{_NOWHERE}{content.PAGE_QUERIES.get(name, '')}"
@@ -226,6 +244,7 @@ def _shown(mail: RenderedMail, job: jobs.Job, said: JobRequest, who: Tried, lang
         html=html,
         text=text,
         amp=_part(message, "text/x-amp-html"),
+        attachments=_attachments(message),
         size_bytes=len(source),
         message=source.decode("utf-8", "replace"),
         warnings=job.warnings,
@@ -248,6 +267,18 @@ def _part(message: Message, media_type: str) -> str | None:
             raw = part.get_payload(decode=True)
             return raw.decode("utf-8", "replace").replace("\r\n", "\n") if isinstance(raw, bytes) else None
     return None
+
+
+def _attachments(message: Message) -> list[PreviewAttachment]:
+    return [
+        PreviewAttachment(
+            filename=name,
+            content_type=part.get_content_type(),
+            size_bytes=len(raw) if isinstance(raw := part.get_payload(decode=True), bytes) else 0,
+        )
+        for part in message.walk()
+        if (name := part.get_filename())
+    ]
 
 
 def _unknown(compiled: CompiledContent, said: JobRequest, who: Tried) -> list[Check]:

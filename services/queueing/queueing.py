@@ -466,5 +466,6 @@ def ready_of(
         list=head.list,
         window=decision.window,
         not_before=decision.due_ms,
+        files=recipient.files,
         once=place,
     )

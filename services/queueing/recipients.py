@@ -12,20 +12,23 @@ import msgspec
 from msgspec import Meta
 
 from services.queueing import characters
+from services.queueing.attachments import MAX_OWN_JSON_BYTES, OwnAttachment, read_own
 from services.queueing.cut import MAX_SHOWN_CHARS, fault_of, refuse_not_json
 from services.queueing.trial import MAX_TRIED, Tried
 from shared.mail import addresses
 from shared.mail.templates import is_deeper
 from shared.redis.recipients import Waiting, pack_waiting
-from shared.words import once, timing
+from shared.words import once, own_files, timing
 from shared.words.consent import Declared
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault
+from shared.words.own_files import OwnFile
 from shared.words.targets import MAX_VARIABLES_BYTES
 from shared.words.variables import MAX_DEPTH
 
-#: One recipient as JSON, in a job and as a line: with their variables, and what escapes add to them.
+#: One recipient as JSON, in a job and as a line: with their variables, and what escapes add to them; and with files.
 MAX_RECIPIENT_BYTES = 65_536
+MAX_ROW_BYTES = MAX_RECIPIENT_BYTES + MAX_OWN_JSON_BYTES
 #: Recipients of a chunk: what is decided and queued in one go.
 CHUNK = 500
 #: What is kept of an invalid address, for the caller to know it again. (A real one has 254 octets.)
@@ -82,6 +85,10 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             True,
         ),
     ] = None
+    attachments: Annotated[
+        list[OwnAttachment],
+        says("Files that only the mail of this recipient carries, behind those of the job: 10, of 2 MB in all."),
+    ] = []
 
 
 @dataclass(frozen=True)
@@ -93,19 +100,37 @@ class Rejected:
     reason: str
 
 
+class _Attached(msgspec.Struct):
+    """What of a long row may be long."""
+
+    attachments: msgspec.Raw = msgspec.Raw(b"")
+
+
 _recipient_decoder = msgspec.json.Decoder(Recipient)
+_attached_decoder = msgspec.json.Decoder(_Attached)
 
 
 def read_recipient(row: bytes | msgspec.Raw | memoryview, at: str, begin: int | None = None) -> Recipient | Fault:
     """One recipient as JSON, or what is wrong with it. Problem 400 if it was cut out of a body, where it begins then,
     and is no JSON."""
-    if len(memoryview(row)) > MAX_RECIPIENT_BYTES:
-        return Fault(at, f"longer than {MAX_RECIPIENT_BYTES} bytes")
     try:
+        if len(memoryview(row)) > MAX_RECIPIENT_BYTES and (fault := _too_long(row, at)) is not None:
+            return fault
         return _recipient_decoder.decode(row)
     except NOT_JSON as error:
         refuse_not_json(error, row, begin)
         return fault_of(at, error)
+
+
+def _too_long(row: bytes | msgspec.Raw | memoryview, at: str) -> Fault | None:
+    """What is, of a row or of its files. NOT_JSON."""
+    size = len(memoryview(row))
+    files = len(memoryview(_attached_decoder.decode(row).attachments)) if size <= MAX_ROW_BYTES else 0
+    if size - files > MAX_RECIPIENT_BYTES:
+        return Fault(at, f"longer than {MAX_RECIPIENT_BYTES} bytes without its attachments")
+    if files > MAX_OWN_JSON_BYTES:
+        return Fault(f"{at}.attachments", f"longer than {MAX_OWN_JSON_BYTES} bytes")
+    return None
 
 
 def fit_recipient(given: dict[str, Any], at: str) -> Recipient | Fault:
@@ -118,22 +143,42 @@ def fit_recipient(given: dict[str, Any], at: str) -> Recipient | Fault:
 
 def accept(
     recipients: Sequence[Recipient], stream: str, *, apart: bool = True
-) -> tuple[list[Waiting], list[Rejected], list[Fault]]:
-    """Each recipient as they wait, at their place; those that are rejected; and the faults that refuse them all.
-    `apart`: nobody gets it twice. A test may go to an address with the variables of several people."""
+) -> tuple[list[Waiting], list[Rejected], list[Fault], dict[str, bytes]]:
+    """Each recipient as they wait, at their place; those that are rejected; the faults that refuse them all; and the
+    files of recipients, by their digests. `apart`: nobody gets it twice. A test may go to an address with the variables
+    of several people."""
     waiting: list[Waiting] = []
     rejected: list[Rejected] = []
     faults: list[Fault] = []
+    contents: dict[str, bytes] = {}
     seen: set[str] = set()
     for index, recipient in enumerate(recipients):
-        one = wait(recipient, stream, f"$.recipients[{index}]", seen if apart else set())
+        at = f"$.recipients[{index}]"
+        one = wait(recipient, stream, at, seen if apart else set())
         if isinstance(one, Fault):
             faults.append(one)
             continue
+        if recipient.attachments:
+            one = with_files(one, recipient, at, contents, faults)
         waiting.append(one)
         if one.rejected is not None:
             rejected.append(Rejected(index, one.email, one.rejected))
-    return waiting, rejected, faults
+    return waiting, rejected, faults, contents
+
+
+def with_files(one: Waiting, recipient: Recipient, at: str, contents: dict[str, bytes], faults: list[Fault]) -> Waiting:
+    """As they wait, with their files by reference; the bytes are among `contents` then, each once. Who is rejected
+    needs none."""
+    found = len(faults)
+    files = read_own(recipient.attachments, at, faults)
+    if one.rejected is not None or len(faults) > found:
+        return one
+    own = []
+    for file in files:
+        digest = own_files.digest_of(file.content)
+        contents[digest] = file.content
+        own.append(OwnFile(digest, file.filename, file.content_type, len(file.content)))
+    return msgspec.structs.replace(one, files=own_files.packed(own))
 
 
 def first_accepted(recipients: Sequence[Recipient], stream: str) -> list[Tried]:

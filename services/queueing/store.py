@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from services.queueing import own_files
 from shared.redis import jobs, keys, lua, recipients
 from shared.redis.jobs import Start
 from shared.redis.ready import LANES
@@ -153,9 +154,10 @@ class JobStore:
         start: Start,
         start_at_ms: int = 0,
         idempotency: tuple[str, bytes, bytes] | None = None,
+        files: Sequence[own_files.Stored] = (),
     ) -> Stored:
-        """Stores a job and its chunks (first ordinal, `recipients.pack_waiting`). `idempotency` is the digest of tenant
-        and key, the digest of the request, and the answer to repeat."""
+        """Stores a job and its chunks (first ordinal, `recipients.pack_waiting`), with the files of single recipients.
+        `idempotency` is the digest of tenant and key, the digest of the request, and the answer to repeat."""
         p = self._partition(job)
         lane, created_ms = LANES[new.stream], ids.job_created_ms(job)
         key_digest, request_digest, reply = idempotency or ("", b"", b"")
@@ -172,30 +174,46 @@ class JobStore:
             keys.jobs(p),
             keys.tenant_jobs(p, new.tenant),
             keys.selecting(p),
+            keys.job_files(p, job),
+            keys.job_file_uses(p, job),
         ]
         fields = jobs.written(new)
         args: list[str | bytes | int] = [
             request_digest, reply, IDEMPOTENCY_MS, self._max_intake_chunks, start, start_at_ms,
             intake_head(new.tenant, job), events.MAJOR_VERSION, len(fields), new.tenant,
             created_ms // HOUR_MS, len(new.content) + len(new.source) + JOB_BYTES,
-            created_ms + self._open_job_ms, self._share,
+            created_ms + self._open_job_ms, self._share, len(files),
         ]  # fmt: skip
         for name, value in fields.items():
             args += [name, value]
+        for file in files:
+            args += [file.digest, file.content, file.uses]
         for first, chunk in chunks:
             args += [first, chunk]
         found = await _STORE(self._client, names, args)
         return Stored(found[0].decode(), found[1] if len(found) > 1 else b"")
 
-    async def append(self, tenant: str, job: str, batch: Sequence[tuple[bytes, bytes]], now_ms: int) -> tuple[str, int]:
-        """Appends (digest of the address, packed Waiting) to an open job, those it has not yet seen. Answers
-        `appended` and how many were new, or `unknown`, `not_open`."""
+    async def append(
+        self,
+        tenant: str,
+        job: str,
+        batch: Sequence[tuple[bytes, bytes]],
+        now_ms: int,
+        files: own_files.Batch | None = None,
+    ) -> tuple[str, int]:
+        """Appends (digest of the address, packed Waiting) to an open job, those it has not yet seen, with their files.
+        Answers `appended` and how many were new, or `unknown`, `not_open`."""
         p = self._partition(job)
         names = [
             keys.job(p, job), keys.job_recipients(p, job), keys.job_chunks(p, job), keys.job_seen(p, job),
-            keys.use(p, tenant), keys.open_jobs(p),
+            keys.use(p, tenant), keys.open_jobs(p), keys.job_files(p, job), keys.job_file_uses(p, job),
         ]  # fmt: skip
-        args: list[str | bytes | int] = [tenant, self._open_job_ms + DAY_MS, now_ms + self._open_job_ms]
+        given = files or own_files.Batch()
+        args: list[str | bytes | int] = [
+            tenant, self._open_job_ms + DAY_MS, now_ms + self._open_job_ms, given.packed_uses, len(given.contents)
+        ]  # fmt: skip
+        for name, content in given.contents.items():
+            args += [name, content]
         for digest, waiting in batch:
             args += [digest, waiting]
         found = await _APPEND(self._client, names, args)
@@ -287,6 +305,7 @@ class JobStore:
             places = [
                 keys.job(p, job), keys.job_recipients(p, job), keys.job_chunks(p, job), keys.job_seen(p, job),
                 keys.use(p, tenant), keys.open_jobs(p), keys.jobs(p), keys.tenant_jobs(p, tenant),
+                keys.job_files(p, job), keys.job_file_uses(p, job),
             ]  # fmt: skip
             if await _REMOVE(self._client, places, [now_ms, JOB_BYTES]):
                 removed.append((job, head.request if head is not None else ""))

@@ -19,6 +19,7 @@ if expiry[1] == '0' then redis.call('HSET', KEYS[1], JOB.expires_at, begins + to
 local name = string.match(KEYS[1], '[^:]+$')
 if redis.call('ZREM', KEYS[8], name) == 1 then
   local content = redis.call('HSTRLEN', KEYS[1], JOB.content) + redis.call('HSTRLEN', KEYS[1], JOB.source) + ARGV[9]
+  content = content + (redis.call('HGET', KEYS[1], JOB.file_bytes) or 0)
   redis.call('HINCRBY', KEYS[6], 'open_jobs', -1)
   redis.call('HINCRBY', KEYS[6], 'bytes', -content)
   redis.call('HINCRBY', KEYS[6], 'content:' .. ARGV[7], content)

@@ -1,11 +1,12 @@
 -- Stores a job whole, with its chunks, or not at all; and counts what it takes. Under one idempotency key once.
 --
 -- KEYS     job, recipients, chunks, intake, schedule, idempotency, use, intake_use, open_jobs,
---          jobs, the tenant's jobs, selecting
+--          jobs, the tenant's jobs, selecting, files of its recipients, their uses
 -- ARGV     digest of the request ('': no key), its answer, lifetime, most entries of intake, start (open, scheduled,
 --          selecting or queueing), start time, head of an Intake, version, number of fields of the job, tenant, hour,
---          bytes of the content, when it is removed if it stays open, the share of intake that is anybody's, the
---          fields, then first ordinal and bytes of each chunk
+--          bytes of the content, when it is removed if it stays open, the share of intake that is anybody's,
+--          number of files, the fields, then digest, bytes and uses of each file, then first ordinal and bytes of each
+--          chunk
 -- Answers  'stored'; 'repeated' or 'reused' and what was answered then (the key is known with the same or another
 --          request); 'taken' (the id exists); 'full' (too much waits to be queued)
 
@@ -16,8 +17,15 @@ end
 if redis.call('EXISTS', KEYS[1]) == 1 then return {'taken'} end
 if ARGV[5] ~= 'open' and redis.call('XLEN', KEYS[4]) >= tonumber(ARGV[4])
   and tonumber(redis.call('HGET', KEYS[8], ARGV[10]) or 0) >= tonumber(ARGV[14]) then return {'full'} end
-local chunks = 15 + ARGV[9] * 2
-for i = 15, chunks - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+local files = 16 + ARGV[9] * 2
+for i = 16, files - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+local chunks, file_bytes = files + ARGV[15] * 3, 0
+for i = files, chunks - 1, 3 do
+  redis.call('HSET', KEYS[13], ARGV[i], ARGV[i + 1])
+  redis.call('HSET', KEYS[14], ARGV[i], ARGV[i + 2])
+  file_bytes = file_bytes + #ARGV[i + 1]
+end
+if file_bytes > 0 then redis.call('HSET', KEYS[1], JOB.file_bytes, file_bytes) end
 local held = 0
 for i = chunks, #ARGV, 2 do
   redis.call('ZADD', KEYS[2], ARGV[i], ARGV[i + 1])
@@ -34,10 +42,10 @@ for at = 10, 11 do redis.call('ZADD', KEYS[at], 0, string.match(KEYS[1], '[^:]+$
 if ARGV[5] == 'open' then
   redis.call('ZADD', KEYS[9], ARGV[13], string.match(KEYS[1], '[^:]+$'))
   redis.call('HINCRBY', KEYS[7], 'open_jobs', 1)
-  redis.call('HINCRBY', KEYS[7], 'bytes', held + ARGV[12])
+  redis.call('HINCRBY', KEYS[7], 'bytes', held + file_bytes + ARGV[12])
 else
   redis.call('HINCRBY', KEYS[7], 'bytes', held)
-  redis.call('HINCRBY', KEYS[7], 'content:' .. ARGV[11], ARGV[12])
+  redis.call('HINCRBY', KEYS[7], 'content:' .. ARGV[11], file_bytes + ARGV[12])
 end
 if ARGV[5] == 'queueing' and #ARGV > chunks then
   redis.call('HINCRBY', KEYS[8], ARGV[10], (#ARGV - chunks + 1) / 2)

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from services.queueing import jobs, lacking, recipients, undefined, windows
+from services.queueing import jobs, lacking, own_files, recipients, undefined, windows
 from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft
@@ -166,6 +166,7 @@ class Taking:
         if start == "queueing" and job.selection is not None:
             start = "selecting"
         chunks = await self._aside.do(tenant, size, recipients.chunks, job.waiting)
+        files = own_files.used(job.waiting, job.files)
         if start == "queueing":
             wanted[f"intake_chunks:{LANES[job.request.stream]}"] = len(chunks)
         while True:
@@ -177,14 +178,15 @@ class Taking:
                 idempotency = (key_digest, *told)
             apart = principal.is_sandbox
             new = await self._aside.do(tenant, size, new_job, tenant, job, now_ms, start, purpose, apart)
-            wanted["stored_bytes"] = (
-                JOB_BYTES + len(new.content) + len(new.source) + sum(len(chunk) for _, chunk in chunks)
-            )
+            carried = sum(len(chunk) for _, chunk in chunks) + sum(len(file.content) for file in files)
+            wanted["stored_bytes"] = JOB_BYTES + len(new.content) + len(new.source) + carried
             async with self._room.taken(tenant, own, {} if repeated else wanted):
-                stored = await self._store.store(job_id, new, chunks, start, job.send_at_ms, idempotency)
+                stored = await self._store.store(job_id, new, chunks, start, job.send_at_ms, idempotency, files)
             if stored.word != "taken":
                 break
         JOBS.labels(stored.word).inc()
+        if stored.word == "stored":
+            own_files.FILE_BYTES.inc(sum(len(file.content) for file in files))
         if stored.word == "stored":
             self._log.info("job_stored", job=job_id, tenant=tenant, recipients=len(job.waiting), state=start)
         return stored, reply

@@ -8,6 +8,7 @@ import msgspec
 
 from services.queueing import recipients
 from services.queueing.appending import CsvRows, JsonRows, Row
+from services.queueing.own_files import BATCH_BYTES, FILE_BYTES, Batch
 from services.queueing.pieces import MAX_FAULTS
 from shared.redis.recipients import pack_waiting_row
 from shared.tabular.encodings import UnknownCharset, charset
@@ -56,11 +57,14 @@ class Uploading:
     time and in their order; `async with` waits for the last."""
 
     def __init__(
-        self, append: Callable[[Sequence[tuple[bytes, bytes]]], Coroutine[Any, Any, tuple[str, int]]], stream: str
+        self,
+        append: Callable[[Sequence[tuple[bytes, bytes]], Batch], Coroutine[Any, Any, tuple[str, int]]],
+        stream: str,
     ) -> None:
         self._append = append
         self._stream = stream
         self._batch: list[tuple[bytes, bytes]] = []
+        self._files = Batch()
         #: Of the batch before, and how many are in it.
         self._storing: asyncio.Task[tuple[str, int]] | None = None
         self._in_storing = 0
@@ -105,18 +109,23 @@ class Uploading:
                 return
 
     async def _add(self, number: int, row: recipients.Recipient | Fault) -> None:
-        waiting = row if isinstance(row, Fault) else recipients.wait(row, self._stream, f"line {number}", set())
-        if isinstance(waiting, Fault):
+        at, faults = f"line {number}", list[Fault]()
+        waiting = row if isinstance(row, Fault) else recipients.wait(row, self._stream, at, set())
+        if not isinstance(row, Fault) and not isinstance(waiting, Fault) and row.attachments:
+            waiting = recipients.with_files(waiting, row, at, self._files.contents, faults)
+        if isinstance(waiting, Fault) or faults:
             self._faults_total += 1
-            if len(self._faults) < MAX_LISTED:
-                self._faults.append(waiting)
+            room = MAX_LISTED - len(self._faults)
+            self._faults += [waiting][:room] if isinstance(waiting, Fault) else faults[:room]
             return
         if waiting.rejected is not None:
             self._rejected_total += 1
             if len(self._rejected) < MAX_LISTED:
                 self._rejected.append(RejectedLine(number, waiting.email, waiting.rejected))
         self._batch.append((recipients.seen_digest(waiting), pack_waiting_row(waiting)))
-        if len(self._batch) >= APPEND_BATCH:
+        if waiting.files:
+            self._files.add(len(self._batch), waiting.files)
+        if len(self._batch) >= APPEND_BATCH or self._files.size_bytes >= BATCH_BYTES:
             await self.flush()
 
     async def flush(self) -> None:
@@ -124,8 +133,9 @@ class Uploading:
         await self._stored()
         if self._batch:
             self._in_storing = len(self._batch)
-            self._storing = asyncio.create_task(self._append(self._batch), name="append")
-            self._batch = []
+            FILE_BYTES.inc(self._files.size_bytes)
+            self._storing = asyncio.create_task(self._append(self._batch, self._files), name="append")
+            self._batch, self._files = [], Batch()
 
     async def _stored(self) -> None:
         if self._storing is None:

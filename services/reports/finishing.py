@@ -75,7 +75,10 @@ class Finishing:
         body = b""
         if job[jobs.STATE] == "queued" and figures.ended >= job[jobs.TOTAL]:
             body = events.encode(finished(name, job[jobs.TENANT], job[jobs.TOTAL], figures, self._now_ms()))
-        names = [keys.job(p, name), keys.job_counts(p, name), keys.events(p), keys.finishing(p)]
+        names = [
+            keys.job(p, name), keys.job_counts(p, name), keys.events(p), keys.finishing(p), keys.job_files(p, name),
+            keys.job_file_uses(p, name),
+        ]  # fmt: skip
         is_told = bool(await _TELL(self._client, names, [name, happened, events.MAJOR_VERSION, body]))
         if is_told:
             FINISHED.inc()

@@ -50,6 +50,7 @@ _UNIQUE = b":unique"
 _WHOLE = (
     keys.job_recipients, keys.job_chunks, keys.job_seen, keys.job_ended, keys.job_begun, keys.job_judged,
     keys.job_figures, keys.job_renderings, keys.job_states, keys.job_clicks, keys.job_statistics, keys.job_places,
+    keys.job_files, keys.job_file_uses,
 )  # fmt: skip
 
 _FIND = Script.of(__file__, "retention_find", names=jobs.NAMED)

@@ -101,16 +101,22 @@ class Mentions:
         return Read([(at.job, member) for member in members], At(at.partition, at.job, behind))
 
     async def erase(self, job: str, member: bytes, addresses: Collection[str]) -> int:
-        """Takes these normalised addresses out of a chunk that is queued; how many of its recipients had one. Nothing,
-        if the chunk is not what it was."""
+        """Takes these normalised addresses out of a chunk that is queued, and away what files only they had; how many
+        of its recipients had one. Nothing, if the chunk is not what it was."""
         chunk = recipients.read(member)
         places = {at for at, row in enumerate(chunk.recipients()) if normalised(row.email) in addresses}
         gone = len(places)
         if not gone:
             return 0
-        name = keys.job_recipients(ids.job_partition(job, self._partitions), job)
-        first = chunk.first_ordinal
-        return gone if await _REPLACE(self._client, [name], [first, member, recipients.without(chunk, places)]) else 0
+        p = ids.job_partition(job, self._partitions)
+        names = [keys.job_recipients(p, job), keys.job_files(p, job), keys.job_file_uses(p, job)]
+        args: list[str | bytes | int] = [
+            chunk.first_ordinal,
+            member,
+            recipients.without(chunk, places),
+            *recipients.digests(chunk, places),
+        ]
+        return gone if await _REPLACE(self._client, names, args) else 0
 
 
 def _behind(member: bytes) -> int:

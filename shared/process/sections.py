@@ -173,7 +173,8 @@ class Quotas(Section, frozen=True, kw_only=True):
     requests_under_way: NotNegative = 100
     #: Opened and not started; they are removed after `queueing.open_job_days`.
     open_jobs: NotNegative = 1_000
-    #: Recipients that wait to be queued, the content of open jobs, and the content that was sent in 24 hours.
+    #: Recipients that wait to be queued, the content of open jobs, and the content that was sent in 24 hours, each with
+    #: files of single recipients.
     stored_bytes: NotNegative = 4 * 1024 * 1024 * 1024
     #: Held, and removed or given new keys in the last 24 hours.
     domains: NotNegative = 500

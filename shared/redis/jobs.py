@@ -8,6 +8,7 @@
     total         number                 by scripts    queueing, breakers, reports: recipients taken so far
     queued        number                 by scripts    queueing: recipients decided so far
     held          number, bytes          by scripts    queueing: what of its recipients counts for the tenant's quota
+    file_bytes    number                 by scripts    queueing: what the files of its recipients count for that quota
     send_at       number, ms; 0: none    once          reports
     expires_at    number, ms; 0: none    by scripts    queueing, reports; an open job gets it when it is started
     max_age_ms    number                 once          queueing: from its start to its expiry
@@ -98,6 +99,7 @@ CONTENT = Field("content", b"", bytes, bytes)
 TOTAL = _number("total")
 QUEUED = _number("queued")
 HELD = _number("held")
+FILE_BYTES = _number("file_bytes")
 SEND_AT = _number("send_at")
 EXPIRES_AT = _number("expires_at")
 MAX_AGE_MS = _number("max_age_ms")
@@ -137,7 +139,7 @@ FIELDS: dict[str, Field[Any]] = {
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
         AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE, PURPOSE,
         SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED, UNDEFINED, SOURCE, CHANGES, CHANGED_AT,
-        STARTED_AT, TIMING, SANDBOX, TEMPLATE, SEEDS_OF, ONCE,
+        STARTED_AT, TIMING, SANDBOX, TEMPLATE, SEEDS_OF, FILE_BYTES, ONCE,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).

@@ -252,6 +252,17 @@ def job_begun(p: int, job_id: str) -> str:
     return f"est:{{p{p}}}:job:{job_id}:begun"
 
 
+def job_files(p: int, job_id: str) -> str:
+    """hash, digest → bytes · the files that single recipients of the job get (`shared.words.own_files`), each once ·
+    until the job has its end, or everybody who gets it is erased; a job that is removed takes them along"""
+    return f"est:{{p{p}}}:job:{job_id}:files"
+
+
+def job_file_uses(p: int, job_id: str) -> str:
+    """hash, digest → how many recipients of the job get that file · as `job_files`"""
+    return f"est:{{p{p}}}:job:{job_id}:file_uses"
+
+
 def jobs(p: int) -> str:
     """zset of jobs, score 0 · every job of the partition, in the order in which they were made · as long as the job"""
     return f"est:{{p{p}}}:jobs"

@@ -16,7 +16,7 @@ import msgspec
 from shared.net.remembered import Remembered
 from shared.redis import jobs, keys
 from shared.redis.redis import Client
-from shared.words import ids
+from shared.words import ids, own_files
 
 #: Level 1 halves addresses at 60 MB/s; level 6 saves 10 % more at a third of the speed.
 _LEVEL = 1
@@ -51,10 +51,17 @@ class Viewed(msgspec.Struct, frozen=True, array_like=True):
     declared: int = 0
 
 
+class Provided(Viewed, frozen=True, array_like=True):
+    """The row of a recipient who had files of their own, by their digests: who is erased takes them along."""
+
+    digests: tuple[str, ...] = ()
+
+
 class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """A recipient that waits to be queued. `rejected` is the reason why it never will be; `variables` a msgpack map;
     `declared` the code of what the job says of consent (`shared.words.consent.Declared`); `time_zone` is that of their
-    clock, or ""; `key` what they are known by instead of their address, or "" (`shared.words.once`)."""
+    clock, or ""; `files` are those that only they get (`shared.words.own_files`), `key` is what they are known by
+    instead of their address, or "" (`shared.words.once`): neither is written where there is none."""
 
     email: str
     name: str = ""
@@ -64,6 +71,7 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     untracked: bool = False
     declared: int = 0
     time_zone: str = ""
+    files: str = ""
     key: str = ""
 
 
@@ -104,46 +112,70 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
+#: Of a Waiting without its last element or two, each of which ends it with one byte where it is "".
+_WITHOUT_KEY, _WITHOUT_BOTH = (bytes([0x90 + len(Waiting.__struct_fields__) - less]) for less in (1, 2))
 _chunk_decoder = msgspec.msgpack.Decoder(Chunk)
 _waiting_decoder = msgspec.msgpack.Decoder(list[Waiting])
 _rows_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _slim_row_decoder = msgspec.msgpack.Decoder(Recipient)
 _viewed_row_decoder = msgspec.msgpack.Decoder(Viewed)
+_provided_row_decoder = msgspec.msgpack.Decoder(Provided)
 _waiting_row_decoder = msgspec.msgpack.Decoder(Waiting)
 _viewed_decoder = msgspec.msgpack.Decoder(list[Viewed])
 
 
 def pack_waiting(first_ordinal: int, recipients: Sequence[Waiting]) -> bytes:
     """The member of the sorted set for recipients that wait."""
-    return _encoder.encode(Chunk(first_ordinal, False, _encoder.encode(recipients)))
+    body = _array_head(len(recipients)) + b"".join(map(pack_waiting_row, recipients))
+    return _encoder.encode(Chunk(first_ordinal, False, body))
 
 
 def pack_waiting_row(recipient: Waiting) -> bytes:
-    """One recipient, as a script puts them into a chunk that waits."""
-    return _encoder.encode(recipient)
+    """One recipient, as a script puts them into a chunk that waits. Most have neither files nor a key: theirs is two
+    elements less."""
+    row = _encoder.encode(recipient)
+    if recipient.key:
+        return row
+    return _WITHOUT_KEY + row[1:-1] if recipient.files else _WITHOUT_BOTH + row[1:-2]
 
 
 def pack_page(recipients: Sequence[Waiting]) -> bytes:
     """Up to 65,535 recipients, as a script puts them into a chunk: always an array16, so that it knows how many by the
     bytes at places 2 and 3."""
-    return b"\xdc" + len(recipients).to_bytes(2, "big") + b"".join(map(_encoder.encode, recipients))
+    return b"\xdc" + len(recipients).to_bytes(2, "big") + b"".join(map(pack_waiting_row, recipients))
+
+
+def _array_head(count: int) -> bytes:
+    """As msgpack writes it: an array of up to 15, of up to 65,535, or longer."""
+    if count < 16:
+        return bytes([0x90 + count])
+    return b"\xdc" + count.to_bytes(2, "big") if count < 1 << 16 else b"\xdd" + count.to_bytes(4, "big")
 
 
 def pack_slim(first_ordinal: int, recipients: Iterable[Waiting]) -> bytes:
     """The member of the sorted set for the same recipients once they are queued."""
-    rows = [
-        Viewed(one.email, one.metadata, untracked=one.untracked, declared=one.declared)
-        if one.untracked or one.declared
-        else Recipient(one.email, one.metadata)
-        for one in recipients
-    ]
+    rows = [_slim(one) for one in recipients]
     return _encoder.encode(Chunk(first_ordinal, True, compress(_encoder.encode(rows), _LEVEL)))
 
 
 def pack_viewable(first_ordinal: int, recipients: Iterable[Waiting]) -> bytes:
     """The same, of a job whose mails can be shown in a browser. Who reads Recipients of it reads on over the rest."""
-    rows = [_viewed(one) for one in recipients]
+    rows = [_provided(one, is_viewable=True) if one.files else _viewed(one) for one in recipients]
     return _encoder.encode(Chunk(first_ordinal, True, compress(_encoder.encode(rows), _LEVEL)))
+
+
+def _slim(one: Waiting) -> Recipient | Viewed:
+    if one.files:
+        return _provided(one, is_viewable=False)
+    if one.untracked or one.declared:
+        return Viewed(one.email, one.metadata, untracked=one.untracked, declared=one.declared)
+    return Recipient(one.email, one.metadata)
+
+
+def _provided(one: Waiting, *, is_viewable: bool) -> Provided:
+    viewed = _viewed(one) if is_viewable else Viewed(one.email, one.metadata, untracked=one.untracked)
+    digests = tuple(sorted(own_files.digests(one.files)))
+    return Provided(one.email, one.metadata, viewed.name, viewed.variables, one.untracked, one.declared, digests)
 
 
 def _viewed(one: Waiting) -> Viewed:
@@ -155,6 +187,12 @@ def without(chunk: Chunk, places: Collection[int]) -> bytes:
     erased = msgspec.Raw(_encoder.encode(ERASED))
     rows = [erased if at in places else row for at, row in enumerate(chunk.rows())]
     return _encoder.encode(Chunk(chunk.first_ordinal, True, compress(_encoder.encode(rows), _LEVEL)))
+
+
+def digests(chunk: Chunk, places: Collection[int]) -> list[str]:
+    """Of the files of the recipients of a slim chunk at these places, as often as one of them had it."""
+    rows = chunk.rows()
+    return [digest for at in places for digest in _provided_row_decoder.decode(rows[at]).digests]
 
 
 def read(member: bytes) -> Chunk:

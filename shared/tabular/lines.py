@@ -16,16 +16,22 @@ class Lines:
     def __init__(self, charset: str, max_bytes: int) -> None:
         self.encoding = Encoding(charset)
         self._max_bytes = max_bytes
-        self._rest = b""
+        self._rest = bytearray()
         self._number = 0
         #: The last byte was a CR: a LF that follows belongs to it.
         self._after_cr = False
 
     def feed(self, received: bytes, *, last: bool = False) -> Iterator[tuple[int, bytes | Fault]]:
-        *lines, self._rest = (self._rest + self._with_lf(self.encoding.feed(received, last=last))).split(b"\n")
+        received = self._with_lf(self.encoding.feed(received, last=last))
+        lines: list[bytes] = []
+        if b"\n" in received:
+            *lines, rest = bytes(self._rest + received).split(b"\n")
+            self._rest = bytearray(rest)
+        else:
+            self._rest += received  # a long line comes in hundreds of pieces, and is looked through once
         if last and self._rest:
-            lines.append(self._rest)
-            self._rest = b""
+            lines.append(bytes(self._rest))
+            self._rest = bytearray()
         for line in lines:
             self._number += 1
             if len(line) > self._max_bytes:
@@ -37,7 +43,7 @@ class Lines:
                 yield self._number, line.removeprefix(_UTF8_MARK)  # files are put together, each with its own
         if len(self._rest) > self._max_bytes:
             # Keep only that it is too long: what follows up to the line's end belongs to it.
-            self._rest = self._rest[: self._max_bytes + 1]
+            del self._rest[self._max_bytes + 1 :]
 
     def _with_lf(self, received: bytes) -> bytes:
         if not received:

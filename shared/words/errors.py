@@ -15,7 +15,7 @@ QUOTAS = {
     "requests_under_way": "requests with a key that are being answered at the same time, of one HTTP process",
     "open_jobs": "jobs that were opened and not yet started",
     "stored_bytes": "bytes of recipients that wait to be queued, of the content of open jobs, of what content "
-    "was sent in the last 24 hours, and of stored templates",
+    "was sent in the last 24 hours, files of single recipients with it, and of stored templates",
     "domains": "sending domains; one removed, or given new keys, counts for 24 hours more",
     "idempotency_keys": "Idempotency-Keys of the last 24 hours",
     "intake_chunks": "parts of jobs (500 recipients each) that wait to be queued, in each lane",

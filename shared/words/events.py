@@ -125,9 +125,9 @@ class Expired(Fact, frozen=True, array_like=True, kw_only=True):
 
 class Failed(Fact, frozen=True, array_like=True, kw_only=True):
     """The engine could not send it and gave up: `render_failed`; `empty_subject` or `empty_body`, when nothing would be
-    shown; `brought_relay_down`, when each attempt ended the process that made it; or `may_have_been_sent`, when an
-    older copy of Redis was put back that still had it to send. Nothing is said about the address, so it is no bounce.
-    `detail` is for people."""
+    shown; `brought_relay_down`, when each attempt ended the process that made it; `may_have_been_sent`, when an
+    older copy of Redis was put back that still had it to send; or `lost_attachment`, when a file of its recipient is
+    not kept any more. Nothing is said about the address, so it is no bounce. `detail` is for people."""
 
     topic: ClassVar[str] = "message.failed"
     attempt: int = 0
@@ -504,6 +504,7 @@ class Ready(Message, frozen=True, array_like=True, kw_only=True):
     list: str = ""
     window: str = ""
     not_before: int = 0
+    files: str = ""
     once: str = ""
 
 
@@ -521,6 +522,8 @@ FACTS: dict[str, type[Fact]] = {
 MESSAGES: dict[str, type[Message]] = {**FACTS, "Intake": Intake, "Ready": Ready}
 #: Reasons of `Failed` that say that no mail could be made of content and data.
 UNMADE_REASONS = frozenset(("render_failed", "empty_subject", "empty_body"))
+#: Another: a file that only its recipient gets is gone. It says nothing of the content.
+LOST_ATTACHMENT = "lost_attachment"
 #: Facts after which a message has no other end. A late bounce may follow Delivered: it is a report, the end stays.
 FINAL_FACTS = ("Delivered", "Bounced", "Expired", "Suppressed", "Rejected", "Failed", "Cancelled")
 

@@ -66,7 +66,7 @@ def is_unsent(fact: events.Fact | None) -> bool:
     """Whether it ends a mail that no host took, so that it presses on nobody. One that bounced did; what failed did
     where it could be made: who had it in hand may have sent it."""
     if isinstance(fact, events.Failed):
-        return fact.reason in events.UNMADE_REASONS
+        return fact.reason in events.UNMADE_REASONS or fact.reason == events.LOST_ATTACHMENT
     return isinstance(fact, events.Cancelled | events.Expired | events.Suppressed)
 
 

@@ -152,8 +152,9 @@ _DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
     ("Expired", "attempt"): ("How many attempts were made.", 9),
     ("Expired", "reply"): ("The last reply that was seen.", "451 4.3.0 Try again later"),
     ("Failed", "reason"): (
-        "`render_failed`, `empty_subject`, `empty_body`, `brought_relay_down` after the attempts that did, or"
-        " `may_have_been_sent` where an older copy of Redis was put back that still had it to send.",
+        "`render_failed`, `empty_subject`, `empty_body`, `lost_attachment` where a file of its recipient is gone, as"
+        " after an erasure, `brought_relay_down` after the attempts that did, or `may_have_been_sent` where an older"
+        " copy of Redis was put back that still had it to send.",
         "render_failed",
     ),
     ("Cancelled", "attempt"): ("How many attempts were made.", 0),

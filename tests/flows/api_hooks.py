@@ -31,7 +31,10 @@ GOOD_JOB: dict[str, Any] = {
     "expires_at": None,
     "rate": "1000/s burst 10",
     "at_most_once": False,
-    "recipients": [{"email": "fuzz@exemple.test"}, {"email": "not an address"}],
+    "recipients": [
+        {"email": "fuzz@exemple.test", "attachments": [{"filename": "a.pdf", "content": "JVBERg=="}]},
+        {"email": "not an address"},
+    ],
 }
 
 GOOD_MAIL = b"From: Chouette <news@exemple.fr>\r\nTo: fuzz@exemple.test\r\nSubject: Bonjour\r\n\r\nBonjour\r\n"

@@ -104,7 +104,8 @@ def of(names: Iterable[str], found: dict[str, bytes]) -> jobs.Job:
 async def test_a_stored_job_has_every_field_and_no_other(client: redis.Client, asked: set[str]) -> None:
     of_a_set = {"unselected", "unselected_detail", "segment", "awaited"}  # that is read, or cannot be
     later = {"changes", "changed_at", "started_at"}
-    assert set(await hash_of(client)) == set(jobs.FIELDS) - of_a_set - later
+    of_files = {"file_bytes"}  # that single recipients get
+    assert set(await hash_of(client)) == set(jobs.FIELDS) - of_a_set - later - of_files
 
 
 def test_a_job_that_is_not_traced_and_has_no_page_to_be_seen_on_carries_nothing_of_it() -> None:

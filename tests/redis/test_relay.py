@@ -68,7 +68,8 @@ from shared.redis.ready import (
 from shared.redis.sending_domains import CACHE_SECONDS, SendingDomains
 from shared.redis.suppression import SuppressionList
 from shared.redis.untracked import Told, Untracked, UntrackedList
-from shared.words import content, events, ids
+from shared.words import content, events, ids, own_files
+from shared.words.own_files import OwnFile
 from shared.words.sending_domain import INSTALLATION
 from shared.words.tokens import TokenKeys
 from shared.words.verp import Verp, VerpKeys
@@ -1286,6 +1287,28 @@ async def test_content_that_fails_for_one_recipient_bounces_for_that_one_alone(h
         assert (type(facts[0]), facts[0].reason) == (events.Failed, "render_failed")
         assert type(facts[1]) is events.Delivered
         assert taken(server) == once([1])
+
+
+@on_one_server
+async def test_a_file_of_one_recipient_comes_with_every_attempt_and_no_mail_goes_without_it(house: House) -> None:
+    invoice, lost = OwnFile("d" * 20, "facture.pdf", "application/pdf", 5), OwnFile("e" * 20, "b.pdf", "a/b", 5)
+    async with host(house, script={"RCPT": ["451 4.3.0 try later", "250 ok"]}) as server:
+        job = await house.job()
+        await house.client.hset(keys.job_files(ids.job_partition(job, P), job), invoice.digest, b"%PDF-")
+        await house.enqueue(job, [0], files=own_files.packed([invoice]))
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(1))
+            await house.enqueue(job, [1], files=own_files.packed([invoice, lost]))
+            await until(lambda: house.has_ended(2))
+
+        assert await house.words() == {0: ["Deferred", "Delivered"], 1: ["Failed"]}
+        [envelope] = server.envelopes
+        assert b'filename="facture.pdf"\r\n\r\nJVBERi0=\r\n--' in envelope.message
+        failed = (await house.facts())[-1]
+        assert (failed.reason, failed.detail) == (
+            "lost_attachment",
+            "b.pdf of this recipient is not kept any more: the mail is not sent without it",
+        )
 
 
 @on_one_server

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from email import message_from_bytes
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from aiohttp import test_utils
@@ -78,7 +78,7 @@ class Front:
         self._open = AsyncExitStack()
         self.keys: dict[str, str] = {}
 
-    async def __aenter__(self) -> "Front":
+    async def __aenter__(self) -> Self:
         tenants = Tenants(self.client)
         for name in ("acme", "zeta"):
             await tenants.create(name)

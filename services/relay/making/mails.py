@@ -11,6 +11,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
 
+from services.relay.making.own_files import LostFile, OwnFiles, added_bytes
 from services.relay.message.mail import Made, Unmade
 from services.relay.signing.dkim import Draft, Signer, draft, relaxed_body
 from shared.mail.dkim_keys import CannotOpen, InvalidKey
@@ -18,6 +19,7 @@ from shared.mail.dkim_rotation import Key
 from shared.mail.domain_names import InvalidDomain
 from shared.mail.templates import Name, TemplateFailed
 from shared.making import feedback
+from shared.making.attaching import attached_to
 from shared.making.render import Renderer, RenderFailed
 from shared.making.rendering import Asked
 from shared.net.remembered import Remembered
@@ -44,7 +46,9 @@ TELL_AGAIN_MS = 60_000
 DOMAINS_TOLD = 1_000
 
 RENDERED = Counter("estafette_relay_rendered_mails_total", "Mails rendered, by result", ["result"])
-_rendered, _rendered_elsewhere, _failed = map(RENDERED.labels, ("rendered", "rendered_elsewhere", "failed"))
+_rendered, _rendered_elsewhere, _failed, _lost = map(
+    RENDERED.labels, ("rendered", "rendered_elsewhere", "failed", "lost_attachment")
+)
 LOAD_SECONDS = Histogram("estafette_relay_content_load_seconds", "Time to load and prepare the content of a job")
 
 
@@ -148,6 +152,7 @@ class Mails:
         self._signatures = signatures
         self._rendering = rendering
         self._now_ms = now_ms
+        self._own_files = OwnFiles(client, partitions)
         self._works: OrderedDict[str, Work] = OrderedDict()
         self._kept_bytes = 0
         self._loading: dict[str, asyncio.Task[Work | Unmade]] = {}
@@ -180,6 +185,12 @@ class Mails:
             _failed.inc()
             reason = failed.reason if isinstance(failed, RenderFailed) else "render_failed"
             return Unmade(reason, str(failed), final=True)
+        if ready.files:
+            try:
+                mail = attached_to(mail, await self._own_files.of(ready))
+            except LostFile as lost:
+                _lost.inc()
+                return Unmade(events.LOST_ATTACHMENT, str(lost), final=True)
         (_rendered if asked is None else _rendered_elsewhere).inc()
         signatures = b""
         if signed and (signers := work.signers):
@@ -200,7 +211,7 @@ class Mails:
     def size_bytes(self, ready: events.Ready) -> int | None:
         """About how large the mail of a message is; None if its job is not known yet."""
         work = self._works.get(ready.job)
-        return None if work is None else work.size_bytes + len(ready.variables)
+        return None if work is None else work.size_bytes + len(ready.variables) + added_bytes(ready)
 
     async def _load(self, ready: events.Ready) -> Work | Unmade:
         """Once, however many workers ask for the same job at the same time."""

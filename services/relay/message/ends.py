@@ -72,9 +72,9 @@ def unknown(mail: Mail, now_ms: int) -> End:
 
 
 def unmade(mail: Mail, why: Unmade, now_ms: int, retries: Retries) -> End:
-    """There is no mail: content that cannot be rendered fails, a job that is gone bounces, anything else is tried
-    again."""
-    if why.final and why.reason in events.UNMADE_REASONS:
+    """There is no mail: content that cannot be rendered fails, and so does what lacks a file of its recipient; a job
+    that is gone bounces, anything else is tried again."""
+    if why.final and (why.reason in events.UNMADE_REASONS or why.reason == events.LOST_ATTACHMENT):
         return _failed(mail, why.reason, why.detail, now_ms)
     if why.final:
         return _bounced(mail, Bounce("block", why.reason), _nowhere(why.detail), now_ms)

@@ -231,11 +231,10 @@ def test_a_job_may_be_sent_to_contacts_instead_of_recipients() -> None:
 
 
 def test_a_time_of_sending_that_has_passed_means_now() -> None:
-    plain = {**GOOD, "text": "Salut", "own_way_out": True}
-    job = _read({**plain, "send_at": "2020-01-01T00:00:00+02:00", "recipients": [{"email": "a@b.fr"}]})
+    job = _read({**GOOD, "send_at": "2020-01-01T00:00:00+02:00", "recipients": [{"email": "a@b.fr"}]})
 
     assert job.send_at_ms == 0
-    assert job.warnings == [Fault("$.send_at", "it is past: the job goes at once")]
+    assert Fault("$.send_at", "it is past: the job goes at once") in job.warnings
 
 
 def test_a_moment_ago_is_now_and_a_test_goes_at_once_whenever_its_job_would() -> None:
@@ -244,9 +243,8 @@ def test_a_moment_ago_is_now_and_a_test_goes_at_once_whenever_its_job_would() ->
         {"send_at": (now - timedelta(seconds=30)).isoformat()},
         {"test": True, "send_at": "2020-01-01T00:00:00Z"},
     ):
-        plain = {**GOOD, "text": "Salut", "own_way_out": True}
-        job = _read({**plain, **more, "recipients": [{"email": "a@b.fr"}]})
-        assert (job.send_at_ms, job.warnings) == (0, [])
+        job = _read({**GOOD, **more, "recipients": [{"email": "a@b.fr"}]})
+        assert (job.send_at_ms, [one for one in job.warnings if one.at == "$.send_at"]) == (0, [])
     later = (now + timedelta(hours=1)).isoformat()
     assert _read({**GOOD, "send_at": later, "test": True, "recipients": [{"email": "a@b.fr"}]}).send_at_ms == 0
     assert _read({**GOOD, "send_at": later, "recipients": [{"email": "a@b.fr"}]}).send_at_ms > NOW_MS

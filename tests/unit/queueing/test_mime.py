@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.queueing import mime
-from services.queueing.mime import File
 from services.queueing.rewrite import Piece
+from shared.mail.attached import File
 from shared.mail.quoted_printable import SOFT_BREAK, encode
 from shared.words.content import (
     Link,

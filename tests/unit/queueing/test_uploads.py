@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from services.queueing import uploads
+from services.queueing.attachments import OwnAttachment
+from services.queueing.own_files import Batch
 from services.queueing.recipients import Recipient
 from services.queueing.uploads import Uploading
 from shared.redis.recipients import Waiting
@@ -21,11 +23,13 @@ class Storage:
     def __init__(self) -> None:
         self.let = asyncio.Semaphore(0)
         self.begun: list[list[str]] = []
+        self.files: list[dict[str, bytes]] = []
         self.under_way = 0
         self.word = "appended"
         self.away = False
 
-    async def append(self, batch: Sequence[tuple[bytes, bytes]]) -> tuple[str, int]:
+    async def append(self, batch: Sequence[tuple[bytes, bytes]], files: Batch) -> tuple[str, int]:
+        self.files.append(dict(files.contents))
         self.under_way += 1
         assert self.under_way == 1
         self.begun.append([msgspec.msgpack.decode(row, type=Waiting).email.partition("@")[0] for _, row in batch])
@@ -93,3 +97,20 @@ async def test_a_storage_that_is_away_fails_the_upload() -> None:
         await uploading.read(ROWS[:2])
         with pytest.raises(StorageAway):
             await uploading.end()
+
+
+async def test_files_go_with_the_batch_of_their_recipients_and_end_it_where_they_are_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uploads, "BATCH_BYTES", 2)
+    storage = Storage()
+    contents = {1: "YWE=", 2: "YWE=", 3: "Yg=="}
+    rows = [(n, Recipient(f"u{n}@a.test", attachments=[OwnAttachment("a", one)])) for n, one in contents.items()]
+    async with Uploading(storage.append, "bulk") as uploading:
+        for _ in range(3):
+            storage.let.release()
+        await uploading.read([*rows[:1], ROWS[3], *rows[1:]])
+        await uploading.end()
+
+    assert storage.begun == [["u1"], ["u4", "u2"], ["u3"]]
+    assert [list(files.values()) for files in storage.files] == [[b"aa"], [b"aa"], [b"b"]]

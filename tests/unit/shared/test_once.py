@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.redis.recipients import Waiting, pack_page, pack_waiting, pack_waiting_row, read
 from shared.words import once, pressure
 from shared.words.result_sets import REASONS
 
@@ -37,3 +38,13 @@ def test_any_place_is_sixteen_characters_and_comes_back(who: str, operation: str
 def test_a_place_lasts_for_ninety_days_and_its_reasons_are_known() -> None:
     assert (once.LIFETIME_S, once.RULE.most) == (90 * pressure.DAY_S, 1)
     assert {once.ALREADY_SENT, once.DUPLICATE_KEY} <= set(REASONS)
+
+
+def test_a_recipient_that_waits_has_their_key_whether_they_have_files_or_not_and_is_short_without() -> None:
+    plain, keyed = Waiting(email="a@x.test"), Waiting(email="a@x.test", key="k")
+    filed, both = Waiting(email="a@x.test", files="[]"), Waiting(email="a@x.test", files="[]", key="k")
+    rows = [plain, keyed, filed, both]
+
+    assert read(pack_waiting(0, rows)).waiting() == rows
+    assert pack_page(rows)[3:] == b"".join(map(pack_waiting_row, rows))
+    assert [len(pack_waiting_row(one)) - len(pack_waiting_row(plain)) for one in rows] == [0, 3, 3, 5]

@@ -3,7 +3,8 @@
 A plain name stands as it is (RFC 2183). Any other stands whole in RFC 2231's form, cut into continuations where one
 line is too short for it; beside it, for programs that read neither, a name of ASCII that looks like it, which is also
 the `name` of the Content-Type, where older programs look. What is whole comes first: programs that take the first they
-understand have it then.
+understand have it then. Nowhere do two blanks follow each other: these lines are part of a body that is signed in
+DKIM's relaxed form as it stands.
 """
 
 import re
@@ -26,6 +27,7 @@ _LATIN = str.maketrans(
     {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "ð": "d",
      "þ": "th", "ı": "i", "’": "'", "‘": "'", "“": "'", "”": "'", "–": "-", "—": "-", '"': "'"}
 )  # fmt: skip
+_BLANKS = re.compile(r"  +")
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}$")
 _HAS_NAME = re.compile(r";\s*name\*?\d*\*?\s*=", re.IGNORECASE)
 
@@ -47,7 +49,7 @@ def disposition(name: str, *, inline: bool = False) -> str:
 
 def content_type(media_type: str, name: str) -> str:
     """The value of Content-Type, folded, with a `name` unless it has one."""
-    folded = headers.fold(media_type, len("Content-Type: "))
+    folded = headers.fold(_BLANKS.sub(" ", media_type), len("Content-Type: "))
     return folded if _HAS_NAME.search(media_type) else f'{folded};\r\n name="{ascii_name(name)}"'
 
 
@@ -57,7 +59,7 @@ def ascii_name(name: str) -> str:
         return name
     plain = unicodedata.normalize("NFKD", name.translate(_LATIN))
     plain = "".join(char for char in plain if not unicodedata.combining(char))
-    plain = _NOT_PLAIN.sub("_", plain).strip(" ")
+    plain = _BLANKS.sub(" ", _NOT_PLAIN.sub("_", plain)).strip(" ")
     found = _EXTENSION.search(plain)
     extension = found[0] if found else ""
     stem = plain[: len(plain) - len(extension)]
@@ -67,7 +69,7 @@ def ascii_name(name: str) -> str:
 
 
 def _is_plain(name: str) -> bool:
-    return name.isascii() and not set('"\\') & set(name) and len(name) <= _MAX_VALUE_CHARS - 2
+    return name.isascii() and "  " not in name and not set('"\\') & set(name) and len(name) <= _MAX_VALUE_CHARS - 2
 
 
 def _parameters(attribute: str, name: str) -> list[str]:

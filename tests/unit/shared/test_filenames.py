@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.local.mailbox.message import read
-from services.queueing import filenames, mime
+from services.queueing import mime
 from services.queueing.attachments import Attachment
+from shared.mail import attached, filenames
 from shared.words.content import Part
 from tests.jobs import compile_job
 
@@ -33,6 +34,7 @@ def faults(name: str) -> list[str]:
         ("it's (1), #2;.pdf", "attachment;\r\n filename=\"it's (1), #2;.pdf\""),
         ("Überweisung März.pdf", "attachment;\r\n filename*=utf-8''%C3%9Cberweisung%20M%C3%A4rz.pdf;\r\n "
          'filename="Uberweisung Marz.pdf"'),
+        ("a  b.pdf", "attachment;\r\n filename*=utf-8''a%20%20b.pdf;\r\n filename=\"a b.pdf\""),
         ('a"b.pdf', "attachment;\r\n filename*=utf-8''a%22b.pdf;\r\n filename=\"a'b.pdf\""),
         ("契約書.pdf", "attachment;\r\n filename*=utf-8''%E5%A5%91%E7%B4%84%E6%9B%B8.pdf;\r\n "
          'filename="attachment.pdf"'),
@@ -69,7 +71,7 @@ def test_any_name_is_read_back_whole_with_lines_that_are_short(name: str) -> Non
 
     lines = f"Content-Type: {content_type}\r\nContent-Disposition: {disposition}".split("\r\n")
     assert max(map(len, lines)) <= 76
-    assert all(line.isascii() and line.isprintable() for line in lines)
+    assert all(line.isascii() and line.isprintable() and "  " not in line for line in lines)
     found = {}
     plain = None
     for _, number, extended, quoted, bare in PARAMETER.findall(disposition.replace("\r\n", "")):
@@ -91,7 +93,7 @@ def test_any_name_is_read_back_whole_with_lines_that_are_short(name: str) -> Non
 
 @given(names)
 def test_the_mailbox_shows_the_whole_name(name: str) -> None:
-    entity = mime.assemble(Part("text", segments=[b"x\r\n"]), None, [mime.File(name, "text/csv", b"x")], b"d")
+    entity = mime.assemble(Part("text", segments=[b"x\r\n"]), None, [attached.File(name, "text/csv", b"x")], b"d")
     head = "".join(f"{field}: {value}\r\n" for field, value in entity.fields)
     body = b"".join(one if isinstance(one, bytes) else b"x\r\n" for one in entity.body)
 
