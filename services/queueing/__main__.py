@@ -22,6 +22,7 @@ from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, start
 from shared.redis.cancels import CancelList, Cancels
 from shared.redis.consents import Consents
+from shared.redis.once import Once
 from shared.redis.pressure import Pressure
 from shared.redis.ready import LANES, ReadyQueues
 from shared.redis.redis import Client
@@ -57,6 +58,7 @@ async def main(life: Lifecycle) -> None:
         tracer=tracing.start(life),
         consents=Consents(client, partitions, time.monotonic),
         pressure=Pressure(client, partitions, now_ms, time.monotonic),
+        once=Once(client, partitions),
         routes=routes,
         seeds=Seeds(client, partitions, time.monotonic),
         usual_hours=UsualHoursList(client, partitions),

@@ -63,7 +63,8 @@ class JsonRows:
 
 class CsvRows(Rows[Recipient]):
     """text/csv (RFC 4180) with a heading: `email`, and optionally `name`, `kind`, `optin`, `tracking_consent`, as
-    people spell them (`headings.py`); `metadata.x` is metadata, any other column a variable."""
+    people spell them (`headings.py`), and `recipient_key`, which is `key` elsewhere: a list may have a column of that
+    name for its templates. `metadata.x` is metadata, any other column a variable."""
 
     def __init__(self, charset: str = "utf-8", delimiter: str = "") -> None:
         super().__init__(_SHAPE, charset, delimiter)
@@ -110,6 +111,7 @@ class _Recipients:
             "name": own.get("name", ""),
             "variables": {name: cells[index] for name, index in self._columns.variables.items()},
             "metadata": {name: cells[index] for name, index in self._columns.metadata.items()} or None,
+            "key": own.get("recipient_key") or None,
             "kind": kind,
             "optin": flags.get("optin"),
             "tracking_consent": flags.get("tracking_consent"),

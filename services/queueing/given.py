@@ -1,6 +1,6 @@
 """A mail that came whole (`POST /v1/mails`, SMTP): what its header says to the engine, and what is sent of it. Pure.
 
-    X-Estafette-*     what a job's JSON says: stream, list, tags, category, metadata, track, times, the job's key
+    X-Estafette-*     what a job's JSON says: stream, list, tags, category, once, metadata, track, times, the job's key
     dropped           those, and what no mail that leaves shows: Bcc, Received and others of inside
     the rest          stays as it stands; the engine adds what it writes on every mail (`shared.making.render`)
 
@@ -60,6 +60,7 @@ _SAID: Mapping[str, Any] = {
     "list": Word,
     "tags": _Tags,
     "category": Word,
+    "once": Word,
     "metadata": _Metadata,
     "track": str,
     "send-at": Moment,
@@ -121,6 +122,7 @@ def read(raw: bytes) -> Given | list[Fault]:
         list_=said.get("list"),
         tags=said.get("tags", []),
         category=said.get("category"),
+        once=said.get("once"),
         track=track,
         send_at=said.get("send-at"),
         expires_at=said.get("expires-at"),

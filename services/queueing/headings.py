@@ -20,6 +20,7 @@ ALIASES = {
     "kind": frozenset(("kind",)),
     "optin": frozenset(("optin", "optinemail", "emailoptin")),
     "tracking_consent": frozenset(("trackingconsent",)),
+    "recipient_key": frozenset(("recipientkey",)),
 }
 METADATA_PREFIX = "metadata."
 #: Names that a template reads as something else, and those that are set for each mail.

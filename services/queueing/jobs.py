@@ -159,6 +159,14 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     list_: Annotated[Word | None, says("The list that a recipient unsubscribes from.", "newsletter")] = msgspec.field(
         default=None, name="list"
     )
+    once: Annotated[
+        Word | None,
+        says(
+            "An operation of yours. Who was sent a message of it within 90 days, by whichever job names it, is "
+            "excluded as `already_sent`; known by their address, or by their `key`. A `test` belongs to none.",
+            "autumn-2026",
+        ),
+    ] = None
     tags: Annotated[list[Word], says("Words to find the job by.", ["soldes"], max_length=20)] = []
     category: Annotated[Word | None, says("What kind of content it is.", "promotion")] = None
     track: Annotated[Track, says("What is tracked of recipients who agreed to it.")] = Track()
@@ -305,8 +313,8 @@ def draft_of(job: JobRequest, recipients: list[Recipient], now_ms: int) -> Draft
 def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
     """The job, with its content. Problem 422 with every fault."""
     faults = [*draft.faults, *(_placed(compiled, draft) if isinstance(compiled, list) else ())]
-    once = not draft.request.test
-    waiting, rejected, recipient_faults, files = accept(draft.recipients, draft.request.stream, once=once)
+    apart = not draft.request.test
+    waiting, rejected, recipient_faults, files = accept(draft.recipients, draft.request.stream, apart=apart)
     faults += recipient_faults
     if not draft.comes_alone and not recipient_faults and len(rejected) == len(waiting):
         faults += [Fault(f"$.recipients[{one.index}].email", one.reason) for one in rejected]
@@ -483,7 +491,7 @@ def _at_most_once_faults(job: JobRequest) -> list[Fault]:
 def _word_faults(job: JobRequest) -> list[Fault]:
     """Tags are kept as lines; and none of these words has more than one."""
     words = {f"$.tags[{index}]": tag for index, tag in enumerate(job.tags)}
-    words |= {"$.list": job.list_ or "", "$.category": job.category or ""}
+    words |= {"$.list": job.list_ or "", "$.category": job.category or "", "$.once": job.once or ""}
     return [Fault(at, what) for at, word in words.items() if (what := characters.word_fault(word)) is not None]
 
 

@@ -27,7 +27,8 @@ _MAIL = b"From: Chouette <news@exemple.fr>\r\nTo: ana@exemple.fr\r\nSubject: Bon
 
 class MailRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole mail and its envelope. Its header may have `X-Estafette-` fields, which say what a job says: `Stream`,
-    `List`, `Tags`, `Category`, `Metadata`, `Track`, `Send-At`, `Expires-At` and `Job-Key`; none of them is sent."""
+    `List`, `Tags`, `Category`, `Once`, `Metadata`, `Track`, `Send-At`, `Expires-At` and `Job-Key`; none of them is
+    sent."""
 
     mail: Annotated[bytes, says("The mail (RFC 5322) as base64.", "RnJvbTogYUBleGVtcGxlLmZyDQoNCg==")]
     recipients: Annotated[

@@ -4,8 +4,9 @@ A chunk is queued in five steps, each of which may be repeated without changing 
 anywhere loses and doubles nothing:
 
 1. decide   for each recipient a site, or why it is not queued; the plan is written down once, and a repeat follows it
-            (DNS and the suppression list may say something else by then). Whom marketing pressure lets through is
-            counted before that, once a message; who is not queued after all is given back after it
+            (DNS and the suppression list may say something else by then). Who has a place in the operation that the
+            job names, and whom marketing pressure lets through, is counted before that, once a message; who is not
+            queued after all is given back after it
 2. record   Accepted, Suppressed, Rejected; a final fact is stored once per message
 3. enqueue  each partition's share in one script, marked, so that a repeat adds nothing; with the first chunk the
             tenant's seed list gets a copy
@@ -31,6 +32,7 @@ from shared.process.tracing import Span, Tracer
 from shared.redis import bus, recipients
 from shared.redis.cancels import Cancel
 from shared.redis.keys import Channel
+from shared.redis.once import Mark
 from shared.redis.pressure import Mail
 from shared.redis.ready import (
     Queued,
@@ -40,7 +42,7 @@ from shared.redis.ready import (
 from shared.redis.recipients import Waiting
 from shared.redis.redis import RedisAway
 from shared.redis.suppression import Asked
-from shared.words import events, ids, timing
+from shared.words import events, ids, once, timing
 from shared.words.consent import OBJECTED, Rules, State, declared, held, is_tracked
 from shared.words.pressure import PRESSURE
 from shared.words.sites import SANDBOX
@@ -110,6 +112,14 @@ class UsualHoursOf(Protocol):
     async def of(self, tenant: str, addresses: Sequence[str]) -> list[UsualHours]: ...
 
 
+class Once(Protocol):
+    async def count(self, tenant: str, job: str, marks: Sequence[Mark], now_ms: int) -> list[bool]:
+        """For each whether its recipient had no other message of the operation. Of a repeat the same."""
+
+    async def give_back(self, tenant: str, job: str, marks: Sequence[Mark]) -> None:
+        """They are not sent."""
+
+
 class Sites(Protocol):
     async def site_of(self, domain: str) -> str | None:
         """The site of a domain's mail; None if it takes none (no such domain, null MX)."""
@@ -146,6 +156,7 @@ class Queueing:
         tracer: Tracer | None = None,
         consents: Consents | None = None,
         pressure: Pressure | None = None,
+        once: Once | None = None,
         routes: Routes | None = None,
         seeds: Seeds | None = None,
         usual_hours: UsualHoursOf | None = None,
@@ -161,6 +172,7 @@ class Queueing:
         self._tracer = tracer
         self._consents = consents
         self._pressure = pressure
+        self._once = once
         self._routes = routes
         self._seeds = seeds
         self._usual_hours = usual_hours
@@ -214,7 +226,8 @@ class Queueing:
         if known is None:
             by = self._cancels.of(intake.job, intake.tenant, head.stream)
             if by is None:
-                plan = await self._pressed(intake, head, waiting, await self._decide(head, waiting))
+                plan = await self._first(intake, head, waiting, await self._decide(head, waiting))
+                plan = await self._pressed(intake, head, waiting, plan)
                 best = await self._best_hours(head, waiting, plan)
                 plan = timed(intake, head, waiting, plan, best, self._now_ms())
             else:
@@ -226,7 +239,19 @@ class Queueing:
             # Somebody may have counted them, and died, or decided otherwise and come too late.
             unsent = mails_of(intake, waiting, plan, queued=False)
             await self._pressure.give_back(intake.tenant, head.stream, intake.job, unsent)
+        if self._once is not None and head.operation:
+            await self._once.give_back(intake.tenant, intake.job, marks_of(intake, head, waiting, plan, queued=False))
         return plan
+
+    async def _first(
+        self, intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: list[Decision]
+    ) -> list[Decision]:
+        """The plan without those who had a message of the operation. Before pressure, which counts none of them."""
+        if self._once is None or not head.operation:
+            return plan
+        marks = marks_of(intake, head, waiting, plan, queued=True)
+        allowed = iter(await self._once.count(intake.tenant, intake.job, marks, self._now_ms()))
+        return [Decision(rejected=once.ALREADY_SENT) if one.site and not next(allowed) else one for one in plan]
 
     async def _pressed(
         self, intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: list[Decision]
@@ -297,11 +322,14 @@ class Queueing:
         shares: dict[int, list[Queued]] = defaultdict(list)
         traced = self._tracer.messages_per_job if self._tracer is not None and trace else 0
         lane, queue = head.lane, queue_of(intake.tenant, intake.job, head.rate)
+        places = places_of(head, waiting)
         for at, (recipient, decision) in enumerate(zip(waiting, plan, strict=True)):
             if decision.site:
                 partition = ids.name_partition(decision.site, self._partitions)
                 ordinal = intake.first_ordinal + at
-                ready = ready_of(intake, head, ordinal, recipient, trace if ordinal < traced else "", decision)
+                ready = ready_of(
+                    intake, head, ordinal, recipient, trace if ordinal < traced else "", decision, places[at]
+                )
                 message = Queued(lane, decision.site, queue, events.encode(ready), head.expires_at_ms, decision.due_ms)
                 shares[partition].append(message)
         await asyncio.gather(
@@ -372,6 +400,23 @@ def mails_of(
     ]
 
 
+def marks_of(
+    intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: Sequence[Decision], *, queued: bool
+) -> list[Mark]:
+    """The same of a job that names an operation, by their places in it."""
+    ordinals = [mail.ordinal for mail in mails_of(intake, waiting, plan, queued=queued)]
+    places = places_of(head, [waiting[ordinal - intake.first_ordinal] for ordinal in ordinals])
+    return [Mark(*one) for one in zip(ordinals, places, strict=True)]
+
+
+def places_of(head: Head, waiting: Sequence[Waiting]) -> list[str]:
+    """Of each recipient in the operation that the job names; "" where it names none."""
+    if not head.operation:
+        return [""] * len(waiting)
+    operation = once.half(head.operation)
+    return [once.place(once.identity(one.email, one.key), operation) for one in waiting]
+
+
 def cancelled(waiting: Sequence[Waiting], by: Cancel) -> list[Decision]:
     """Nothing of a job that was cancelled is queued."""
     mark = Decision(cancelled=by.by, why=by.why)
@@ -440,7 +485,7 @@ def left_out(facts: Sequence[Told]) -> dict[str, int]:
 
 
 def ready_of(
-    intake: events.Intake, head: Head, ordinal: int, recipient: Waiting, trace: str, decision: Decision
+    intake: events.Intake, head: Head, ordinal: int, recipient: Waiting, trace: str, decision: Decision, place: str
 ) -> events.Ready:
     return events.Ready(
         tenant=intake.tenant,
@@ -458,4 +503,5 @@ def ready_of(
         window=decision.window,
         not_before=decision.due_ms,
         files=recipient.files,
+        once=place,
     )

@@ -18,7 +18,7 @@ from services.queueing.trial import MAX_TRIED, Tried
 from shared.mail import addresses
 from shared.mail.templates import is_deeper
 from shared.redis.recipients import Waiting, pack_waiting
-from shared.words import own_files, timing
+from shared.words import once, own_files, timing
 from shared.words.consent import Declared
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault
@@ -35,6 +35,8 @@ CHUNK = 500
 MAX_EMAIL_CHARS = 320
 #: What is kept with a recipient for the caller: a few ids.
 MAX_METADATA = 50
+#: Of what a tenant knows a recipient by.
+MAX_KEY_CHARS = 200
 #: Variables of one recipient, by name: more than a mail can show.
 MAX_VARIABLES = 1_000
 
@@ -51,6 +53,15 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     variables: Annotated[Variables, says("What templates are filled with for this recipient.", {"prenom": "Ana"})] = {}
     time_zone: Annotated[
         str | None, says("That of their clock, for a `window`: a name of the IANA database.", "Europe/Paris")
+    ] = None
+    key: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS)] | None,
+        says(
+            "What you know them by, as an order: who has the same is the same recipient, in this job and by `once` "
+            "in others, and who has another is another, even at one address. By their address where null. In a CSV "
+            "the column `recipient_key`.",
+            "order-4711",
+        ),
     ] = None
     metadata: Annotated[
         Annotated[
@@ -131,11 +142,11 @@ def fit_recipient(given: dict[str, Any], at: str) -> Recipient | Fault:
 
 
 def accept(
-    recipients: Sequence[Recipient], stream: str, *, once: bool = True
+    recipients: Sequence[Recipient], stream: str, *, apart: bool = True
 ) -> tuple[list[Waiting], list[Rejected], list[Fault], dict[str, bytes]]:
     """Each recipient as they wait, at their place; those that are rejected; the faults that refuse them all; and the
-    files of recipients, by their digests. `once`: no address gets it twice. A test may go there with the variables of
-    several people."""
+    files of recipients, by their digests. `apart`: nobody gets it twice. A test may go to an address with the variables
+    of several people."""
     waiting: list[Waiting] = []
     rejected: list[Rejected] = []
     faults: list[Fault] = []
@@ -143,7 +154,7 @@ def accept(
     seen: set[str] = set()
     for index, recipient in enumerate(recipients):
         at = f"$.recipients[{index}]"
-        one = wait(recipient, stream, at, seen if once else set())
+        one = wait(recipient, stream, at, seen if apart else set())
         if isinstance(one, Fault):
             faults.append(one)
             continue
@@ -184,8 +195,8 @@ def first_accepted(recipients: Sequence[Recipient], stream: str) -> list[Tried]:
 
 
 def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting | Fault:
-    """The recipient as they wait to be queued, perhaps rejected. `seen` has the keys of the addresses before. Here
-    everybody comes by, as JSON, a line of it, or a row of CSV."""
+    """The recipient as they wait to be queued, perhaps rejected. `seen` has who came before. Here everybody comes by,
+    as JSON, a line of it, or a row of CSV."""
     if (fault := _characters_fault(recipient, at)) is not None:
         return fault
     if recipient.time_zone and timing.zone(recipient.time_zone) is None:
@@ -196,12 +207,9 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
     email, reason = recipient.email, None
     try:
         email = addresses.normal(recipient.email)
-        key = email.lower()
-        if key in seen:
-            reason = "duplicate_address"
-        elif stream == "bulk" and recipient.kind != "professional" and recipient.optin is False:
+        reason = _duplicate(email.lower(), recipient.key, seen)
+        if reason is None and stream == "bulk" and recipient.kind != "professional" and recipient.optin is False:
             reason = "not_opted_in"
-        seen.add(key)
     except addresses.InvalidAddress:
         email, reason = email[:MAX_EMAIL_CHARS], "invalid_address"
     return Waiting(
@@ -213,12 +221,30 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
         untracked=recipient.tracking_consent is False,
         declared=Declared(recipient.kind, recipient.optin, recipient.tracking_consent).code,
         time_zone=recipient.time_zone or "",
+        key=recipient.key or "",
     )
+
+
+def _duplicate(address: str, key: str | None, seen: set[str]) -> str | None:
+    """Why they are there already; None of who is not, and is from now on. Of who has a key its address is noted, too,
+    so that who comes twice is told the same as without."""
+    if key is None:
+        if address in seen:
+            return "duplicate_address"
+        seen.add(address)
+        return None
+    who = once.identity(address, key)
+    at = f"{who}\x00{address}"
+    is_known, is_same = who in seen, at in seen
+    seen |= {who, at}
+    return None if not is_known else "duplicate_address" if is_same else once.DUPLICATE_KEY
 
 
 def _characters_fault(recipient: Recipient, at: str) -> Fault | None:
     if (what := characters.word_fault(recipient.name)) is not None:
         return Fault(f"{at}.name", what)
+    if recipient.key is not None and (what := characters.word_fault(recipient.key)) is not None:
+        return Fault(f"{at}.key", what)
     for name, value in (recipient.metadata or {}).items():
         if (what := characters.word_fault(name) or characters.value_fault(value)) is not None:
             return Fault(f"{at}.metadata", what)
@@ -240,8 +266,8 @@ def _pack_variables(recipient: Recipient, at: str) -> msgspec.Raw | Fault:
 
 
 def seen_digest(waiting: Waiting) -> bytes:
-    """Eight bytes by which an open job knows that it has this address already."""
-    return blake2b(waiting.email.lower().encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    """Eight bytes by which an open job knows that it has them already."""
+    return blake2b(once.identity(waiting.email, waiting.key).encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def chunks(waiting: Sequence[Waiting]) -> list[tuple[int, bytes]]:

@@ -81,7 +81,8 @@ class Seeds:
         found = await jobs.read(self._client, self._partitions, job, _COPIED)
         copy = ids.seeds_job(job, self._partitions)
         # Files of one person are theirs, and are kept with the first job.
-        waiting = [msgspec.structs.replace(example, email=one, name="", metadata=None, files="") for one in seeds]
+        theirs = {"name": "", "metadata": None, "files": "", "key": ""}
+        waiting = [msgspec.structs.replace(example, email=one, **theirs) for one in seeds]
         new = copied(job, head, found, len(waiting))
         stored = await self._store.store(copy, new, chunks(waiting), "queueing")
         if stored.word == "stored":

@@ -112,16 +112,22 @@ class Head:
     #: When it was started, in ms; 0 of one that was when it was made.
     started_at_ms: int = 0
     timing: Timing | None = None
+    #: The operation that it names, "" for none.
+    once: str = ""
 
     @property
     def lane(self) -> int:
         return LANES[self.stream]
 
+    @property
+    def operation(self) -> str:
+        """That of which its recipients get one message. A test belongs to none."""
+        return "" if self.test else self.once
+
 
 _HEAD = (
     jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.REQUEST, jobs.TRACE, jobs.LIST,
-    jobs.VIEWABLE, jobs.TEST, jobs.SANDBOX, jobs.SENDER,
-    jobs.VIEWABLE, jobs.TEST, jobs.STARTED_AT, jobs.TIMING,
+    jobs.VIEWABLE, jobs.TEST, jobs.SANDBOX, jobs.SENDER, jobs.STARTED_AT, jobs.TIMING, jobs.ONCE,
 )  # fmt: skip
 
 
@@ -363,6 +369,7 @@ class JobStore:
             found[jobs.SENDER],
             found[jobs.STARTED_AT],
             timing.unpacked(found[jobs.TIMING]),
+            found[jobs.ONCE],
         )
 
     async def request_of(self, job: str) -> str:

@@ -320,6 +320,7 @@ def new_job(
         sender=request.from_[:320],
         subject=request.subject[:200],
         list=request.list_ or "",
+        once=request.once or "",
         category=request.category or "",
         tags=tuple(request.tags),
         language=jobs.language_of(request.html or request.mjml or ""),

@@ -64,6 +64,7 @@ from shared.redis.erased import Erased, ErasedToo
 from shared.redis.heard import Heard
 from shared.redis.link_keys import KnownLinkKeys
 from shared.redis.moves import MoveList
+from shared.redis.once import Once
 from shared.redis.pressure import Pressure
 from shared.redis.ready import ReadyQueues
 from shared.redis.redis import Client
@@ -262,7 +263,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         retries=Retries(chance, parse_schedule(mine.retry_schedule)),
         clock=clock,
         tracer=tracing.start(life),
-        unsent=Unsent(Pressure(client, partitions, clock.now_ms, clock.monotonic)),
+        unsent=Unsent(Pressure(client, partitions, clock.now_ms, clock.monotonic), Once(client, partitions)),
     )
     return _Parts(
         relay, gate, slots, paces, heard, dialogues, stops, untracked, link_keys, signatures, sandbox, reports,

@@ -178,6 +178,9 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     sender: Annotated[str, says("Its sender.", "Chouette <news@exemple.fr>")] = msgspec.field(name="from")
     subject: Annotated[str, says("Its subject, as it was written.", "Bonjour {{ prenom }}")]
     list: Annotated[str | None, says("The name of its list.", "newsletter")]
+    once: Annotated[
+        str | None, says("The operation of which each recipient gets one message, if it named one.", "autumn-2026")
+    ]
     category: Annotated[str | None, says("Its category.", "promotion")]
     tags: Annotated[Sequence[str], says("Its tags.", ["soldes"])]
     test: Annotated[
@@ -220,6 +223,7 @@ FIELDS = (
     jobs.TENANT, jobs.STATE, jobs.STREAM, jobs.SENDER, jobs.SUBJECT, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST,
     jobs.SANDBOX, jobs.SEEDS_OF, jobs.DSN_OF, jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.CHANGED_AT, jobs.TOTAL,
     jobs.RATE, jobs.AT_MOST_ONCE, jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED, jobs.TEMPLATE,
+    jobs.ONCE,
 )  # fmt: skip
 
 
@@ -253,6 +257,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     segment: bytes = b""
     awaited: str = ""
     template: str = ""
+    once: str = ""
 
     @classmethod
     def read(cls, job: str, found: jobs.Job) -> "Job":
@@ -284,6 +289,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             segment=found[jobs.SEGMENT],
             awaited=found[jobs.AWAITED],
             template=found[jobs.TEMPLATE],
+            once=found[jobs.ONCE],
         )
 
 
@@ -319,6 +325,7 @@ def report(
         sender=job.sender,
         subject=job.subject,
         list=job.list or None,
+        once=job.once or None,
         category=job.category or None,
         tags=job.tags,
         test=job.test,

@@ -10,6 +10,7 @@ somebody and then looks through all of Redis (`tests/redis/test_people.py`).
     usual_hours                        at which hours of the day somebody opens and clicks
     list_map                           lists that it joined or left
     pressure                           when it got marketing lately, under a digest of it
+    once                               when it got a message of an operation, under a digest of it
     rules                              the one rule that is the address itself; rules of names and domains name nobody
 
 The proof of consent goes with the person: it is their address, their network address and the program that they used.
@@ -29,6 +30,7 @@ from services.suppression.rules import By, Rules
 from shared.redis import keys, suppression
 from shared.redis.addressed import Addressed
 from shared.redis.members import Members
+from shared.redis.once import Once
 from shared.redis.pressure import Reached
 from shared.redis.redis import Client
 from shared.words import scopes
@@ -68,6 +70,7 @@ class Forgetting:
         consents = await consent_store.forget(self._client, self._partitions, tenant, address)
         lists = await self._members.forget(tenant, address)
         await Reached(self._client, self._partitions).forget(tenant, address)
+        await Once(self._client, self._partitions).forget(tenant, address)
         rules = await self._rules.delete(tenant, address, By(tenant, BY))
         counted = len(escalation.unpack(bounces).bounces) if bounces else 0
         return Removed(entries, counted, consents, lists, int(rules))

@@ -13,6 +13,7 @@ from shared.redis import jobs, keys
 from shared.redis.consents import Consents, Known
 from shared.redis.erased import Erased, Erasure
 from shared.redis.members import Member, Members
+from shared.redis.once import Once
 from shared.redis.pressure import Reached
 from shared.redis.redis import Client
 from shared.redis.untracked import UntrackedList
@@ -42,7 +43,7 @@ class Kept(NamedTuple):
     and the proof; the lists that it joined or left; the tenant's rules that concern it; when (ms) it withdrew its
     consent to be tracked, 0 for never, or given again; the day of the last interaction of its own that was noted, 0 for
     none; when (s) marketing was queued for it that marketing pressure remembers; at which hours of the day somebody
-    opens and clicks."""
+    opens and clicks; and when (s) messages of operations were queued for it."""
 
     bounces: Count | None
     consent: Known | None
@@ -52,6 +53,7 @@ class Kept(NamedTuple):
     last_day: int
     marketing_s: list[int]
     usual: UsualHours
+    once_s: list[int]
 
 
 class People:
@@ -80,6 +82,7 @@ class People:
         self._mentions = Mentions(client, partitions)
         self._reached = Reached(client, partitions)
         self._usual = UsualHoursList(client, partitions)
+        self._once = Once(client, partitions)
         self._monotonic = monotonic
 
     async def kept(self, tenant: str, address: str) -> Kept:
@@ -94,6 +97,7 @@ class People:
             (await self._interactions.get(tenant, address)).last_day,
             await self._reached.sent_s(tenant, address),
             (await self._usual.of(tenant, [address]))[0],
+            await self._once.sent_s(tenant, address),
         )
 
     async def _rules(self, tenant: str, address: str) -> list[Named]:

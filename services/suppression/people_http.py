@@ -117,6 +117,14 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ]
     usual_hours: Annotated[PersonHours | None, says("Null where nothing is kept of that.")]
+    once: Annotated[
+        list[str],
+        says(
+            "When messages of operations (`once` of a job) were queued for it in the last 90 days, where it had "
+            "no `key`.",
+            ["2026-01-31T09:05:00.000Z"],
+        ),
+    ]
     erasure: Annotated[ErasureShown | None, says("Null if the address was never erased.")]
     messages: Annotated[list[PersonMessage], says("Messages of jobs that are kept; by partition, then by time.")]
     contacts: Annotated[
@@ -237,6 +245,7 @@ def _person(
         lists=[_list(name, member) for name, member in kept.lists],
         marketing=[rfc3339(at_s * 1000) for at_s in kept.marketing_s],
         usual_hours=_hours(kept.usual) if kept.usual.counts else None,
+        once=[rfc3339(at_s * 1000) for at_s in kept.once_s],
         erasure=erasure,
         messages=messages,
         contacts=contacts,

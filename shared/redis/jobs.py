@@ -35,6 +35,8 @@
     language: a tag, as the HTML has it in `lang`; written once where it has, read by the recipients' pages.
     template: text, of a job that named one: it, its version, and its layout with that one's version, if it stands in
     one (`welcome 3 frame 7`); written once, read by reports.
+    once: text, of a job that names an operation of which each recipient gets one message (`shared.words.once`); written
+    when the job is stored or changed, read by queueing and reports.
     undefined: JSON, of an open job that refuses variables which nobody has: what is said of each where its
     recipients lack it; written once, read by queueing at its start.
     purpose: text, of a job that asks for a double opt-in, what for; read by its page.
@@ -131,6 +133,7 @@ TIMING = Field("timing", b"", bytes, bytes)
 SEEDS_OF = _text("seeds_of")
 DSN = Field("dsn", b"", bytes, bytes)
 DSN_OF = _text("dsn_of")
+ONCE = _text("once")
 TAGS: Field[tuple[str, ...]] = Field("tags", (), "\n".join, _lines)
 
 #: Every field there is, by its name.
@@ -140,7 +143,7 @@ FIELDS: dict[str, Field[Any]] = {
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
         AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE, PURPOSE,
         SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED, UNDEFINED, SOURCE, CHANGES, CHANGED_AT,
-        STARTED_AT, TIMING, SANDBOX, TEMPLATE, SEEDS_OF, FILE_BYTES, DSN, DSN_OF,
+        STARTED_AT, TIMING, SANDBOX, TEMPLATE, SEEDS_OF, FILE_BYTES, DSN, DSN_OF, ONCE,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -182,6 +185,8 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     #: What its sender wants to be told by mail; the message that it tells of.
     dsn: bytes = b""
     dsn_of: str = ""
+    #: Of which operation its recipients get one message.
+    once: str = ""
 
 
 def written(new: New) -> dict[str, Stored]:
@@ -199,8 +204,10 @@ def written(new: New) -> dict[str, Stored]:
     copied = (_written(SEEDS_OF, new.seeds_of),) if new.seeds_of else ()
     asked = (_written(DSN, new.dsn),) if new.dsn else ()
     telling = (_written(DSN_OF, new.dsn_of),) if new.dsn_of else ()
+    of_one = (_written(ONCE, new.once),) if new.once else ()
     return dict(
         (
+            *of_one,
             *named,
             *traced,
             *sandbox,
@@ -242,7 +249,7 @@ def changed(new: New) -> tuple[dict[str, Stored], list[str]]:
     """What the hash has of a job that is changed, and the fields that it has no more."""
     kept = {field.name for field in _KEPT}
     fields = {name: value for name, value in written(new).items() if name not in kept}
-    return fields, [field.name for field in (VIEWABLE, LANGUAGE, UNDEFINED, TIMING) if field.name not in fields]
+    return fields, [field.name for field in (VIEWABLE, LANGUAGE, UNDEFINED, TIMING, ONCE) if field.name not in fields]
 
 
 def _written(field: Field[T], value: T) -> tuple[str, Stored]:

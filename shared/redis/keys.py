@@ -737,6 +737,13 @@ def pressure_rules() -> str:
     return "est:{meta}:pressure_rules"
 
 
+def once(p: int, tenant: str) -> str:
+    """The base of hashes, `<base>:<number>`, a recipient in an operation (`shared.words.once`) → the message of it that
+    they got, ten bytes (`shared.redis.once`); "" → when (s) the hash was cleaned last · 90 days after the last message
+    that was counted there"""
+    return f"est:{{p{p}}}:once:{tenant}"
+
+
 def seed_lists() -> str:
     """hash, tenant → the addresses that get a copy of each of its bulk jobs (msgpack list) · until the tenant takes
     them back"""

@@ -34,8 +34,9 @@ TENANTS_KEPT = 10_000
 BUCKETS = 131_072
 _PLACE_BYTES = 8
 
-_COUNT = Script.of(__file__, "pressure_count", kept=True)
-_GIVE_BACK = Script.of(__file__, "pressure_give_back", kept=True)
+#: `shared.redis.once` counts by them, too.
+COUNT = Script.of(__file__, "pressure_count", kept=True)
+GIVE_BACK = Script.of(__file__, "pressure_give_back", kept=True)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Rules)
 
@@ -81,7 +82,7 @@ class Pressure:
     ) -> None:
         self._client = client
         self._partitions = partitions
-        self._buckets = _buckets(partitions)
+        self._buckets = buckets(partitions)
         self._now_ms = now_ms
         self.rules = PressureRules(client, monotonic)
 
@@ -99,7 +100,7 @@ class Pressure:
         head = (self._now_ms() // 1000, pressure.longest_s(rules), self._buckets, _encoder.encode(windows))
         places, calls = self._calls(tenant, job, mails, head)
         allowed = [True] * len(mails)
-        for indexes, refused in zip(places, await _COUNT.each(self._client, calls), strict=True):
+        for indexes, refused in zip(places, await COUNT.each(self._client, calls), strict=True):
             for at in refused:
                 allowed[indexes[at]] = False
         return allowed
@@ -108,7 +109,7 @@ class Pressure:
         """They are not sent: those of them that were counted count no more."""
         if mails and stream == MARKETING_STREAM and await self.rules.of(tenant):
             _, calls = self._calls(tenant, job, mails, (self._buckets,))
-            await _GIVE_BACK.each(self._client, calls)
+            await GIVE_BACK.each(self._client, calls)
 
     def _calls(
         self, tenant: str, job: str, mails: Sequence[Mail], head: Sequence[bytes | int]
@@ -147,10 +148,11 @@ class Reached:
         address = normalised(address)
         base = keys.pressure(address_partition(tenant, address, self._partitions), tenant)
         place = _place(address.encode())
-        return f"{base}:{int.from_bytes(place[:4], 'big') % _buckets(self._partitions)}", place
+        return f"{base}:{int.from_bytes(place[:4], 'big') % buckets(self._partitions)}", place
 
 
-def _buckets(partitions: int) -> int:
+def buckets(partitions: int) -> int:
+    """Of a partition of a tenant."""
     return max(1, BUCKETS // partitions)
 
 

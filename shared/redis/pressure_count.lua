@@ -2,7 +2,7 @@
 --
 -- KEYS     base of the buckets
 -- ARGV     now (s), the longest period (s), how many buckets, rules (msgpack: most and seconds of each), then of each
---          mail eight bytes that stand for its address and the six of its mark
+--          mail the bytes that stand for its address, eight or so, and the six of its mark
 -- Answers  the places among the mails, from 0, of those that are refused
 --
 -- What a bucket has of an address: second and mark of each mail, ten bytes, the oldest first. Its field '' is the
@@ -24,7 +24,7 @@ end
 
 for i = 5, #ARGV do
   local one = ARGV[i]
-  local place, mark = sub(one, 1, 8), sub(one, 9)
+  local place, mark = sub(one, 1, -7), sub(one, -6)
   local bucket = begin .. number('>I4', one) % buckets
   local found = call('HMGET', bucket, place, '')
   local mails, from, is_known, is_full = found[1] or '', nil, false, false

@@ -6,7 +6,7 @@
 
 local buckets, sub, back = tonumber(ARGV[1]), string.sub, 0
 for i = 2, #ARGV do
-  local place, mark = sub(ARGV[i], 1, 8), sub(ARGV[i], 9)
+  local place, mark = sub(ARGV[i], 1, -7), sub(ARGV[i], -6)
   local bucket = KEYS[1] .. ':' .. struct.unpack('>I4', place) % buckets
   local mails = redis.call('HGET', bucket, place) or ''
   for at = 1, #mails, 10 do

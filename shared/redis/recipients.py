@@ -60,8 +60,8 @@ class Provided(Viewed, frozen=True, array_like=True):
 class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """A recipient that waits to be queued. `rejected` is the reason why it never will be; `variables` a msgpack map;
     `declared` the code of what the job says of consent (`shared.words.consent.Declared`); `time_zone` is that of their
-    clock, or ""; `files` are those that only they get (`shared.words.own_files`), and not written where there are
-    none."""
+    clock, or ""; `files` are those that only they get (`shared.words.own_files`), `key` is what they are known by
+    instead of their address, or "" (`shared.words.once`): neither is written where there is none."""
 
     email: str
     name: str = ""
@@ -72,6 +72,7 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     declared: int = 0
     time_zone: str = ""
     files: str = ""
+    key: str = ""
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):
@@ -111,8 +112,8 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-#: Of a Waiting without its last element, which ends it with one byte where it is "".
-_WITHOUT_FILES = bytes([0x90 + len(Waiting.__struct_fields__) - 1])
+#: Of a Waiting without its last element or two, each of which ends it with one byte where it is "".
+_WITHOUT_KEY, _WITHOUT_BOTH = (bytes([0x90 + len(Waiting.__struct_fields__) - less]) for less in (1, 2))
 _chunk_decoder = msgspec.msgpack.Decoder(Chunk)
 _waiting_decoder = msgspec.msgpack.Decoder(list[Waiting])
 _rows_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
@@ -130,9 +131,12 @@ def pack_waiting(first_ordinal: int, recipients: Sequence[Waiting]) -> bytes:
 
 
 def pack_waiting_row(recipient: Waiting) -> bytes:
-    """One recipient, as a script puts them into a chunk that waits. Most have no files: theirs is an element less."""
+    """One recipient, as a script puts them into a chunk that waits. Most have neither files nor a key: theirs is two
+    elements less."""
     row = _encoder.encode(recipient)
-    return row if recipient.files else _WITHOUT_FILES + row[1:-1]
+    if recipient.key:
+        return row
+    return _WITHOUT_KEY + row[1:-1] if recipient.files else _WITHOUT_BOTH + row[1:-2]
 
 
 def pack_page(recipients: Sequence[Waiting]) -> bytes:

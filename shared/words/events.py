@@ -505,6 +505,7 @@ class Ready(Message, frozen=True, array_like=True, kw_only=True):
     window: str = ""
     not_before: int = 0
     files: str = ""
+    once: str = ""
 
 
 #: Every fact by its name; the stream entry's `t` field.

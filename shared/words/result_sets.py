@@ -19,6 +19,7 @@ from shared.words import ids, standing
 from shared.words.consent import NOT_OPTED_IN
 from shared.words.described import says
 from shared.words.errors import Fault
+from shared.words.once import ALREADY_SENT, DUPLICATE_KEY
 from shared.words.pressure import PRESSURE
 from shared.words.rules import TENANTS_REASON
 from shared.words.scopes import REASONS as LISTED
@@ -41,10 +42,10 @@ DUPLICATE = "duplicate_address"
 #: Why a contact is not addressable, of a job that is sent to contacts.
 OF_CONTACTS: tuple[str, ...] = ("no_address", "hard", "left", "opposed", "no_optin", TOO_LARGE)
 #: Why somebody is left out: what the suppression list says, a rule, the gate, what is wrong with the recipient, that
-#: they had as many mails as they may get, or what is wrong with the contact.
+#: they had as many mails as they may get, or one of that operation, or what is wrong with the contact.
 REASONS: tuple[str, ...] = (
     *LISTED, TENANTS_REASON, NOT_OPTED_IN, "invalid_address", DUPLICATE, "no_mail_host", "empty_subject", "empty_body",
-    PRESSURE, *OF_CONTACTS,
+    PRESSURE, ALREADY_SENT, DUPLICATE_KEY, *OF_CONTACTS,
 )  # fmt: skip
 
 
@@ -73,7 +74,8 @@ KINDS: dict[str, Kind] = {
     "excluded": Kind("Left out: suppressed, rejected or cancelled; of one `reason`, if it is given.", _LEFT_OUT),
     "suppressed": Kind("On the suppression list, under a rule, or opposed; of one `reason`.", (State.SUPPRESSED,)),
     "rejected": Kind(
-        "Never queued, for a reason that lies in the job, or for `pressure`; of one `reason`.", (State.REJECTED,)
+        "Never queued, for a reason that lies in the job, for `pressure`, or `already_sent`; of one `reason`.",
+        (State.REJECTED,),
     ),
     "cancelled": Kind("Cancelled before it was sent.", (State.CANCELLED,)),
     "pending": Kind("Without an end yet.", (State.NONE, State.DEFERRED)),

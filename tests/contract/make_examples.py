@@ -340,6 +340,7 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
             "window": "Europe/Paris 540-1140,540-1140,540-1140,540-1140,540-1140,600-720,",
             "not_before": 1_767_650_400_000,
             "files": '[["Zx1-Y_aQ0b3kD8fGhJ2L","facture.pdf","application/pdf",48213]]',
+            "once": "2kQ7mPz0Vb9sXc1d",
         },
         "first_attempt": {
             "tenant": "demo",

@@ -32,8 +32,8 @@ NEWER: dict[str, tuple[tuple[str, str], ...]] = {
     "shared/words/events.py": (
         # A field more of a job's recipient as it waits, and of a fact; never the default of an older reader.
         (
-            '    not_before: int = 0\n    files: str = ""\n',
-            '    not_before: int = 0\n    files: str = ""\n    priority: int = 5\n',
+            '    files: str = ""\n    once: str = ""\n',
+            '    files: str = ""\n    once: str = ""\n    priority: int = 5\n',
         ),
         ('    tls_policy: str = ""\n', '    tls_policy: str = ""\n    queue_ms: int = 7\n'),
         (

@@ -68,6 +68,7 @@ WHOLE = new_job(
     seeds_of=ids.seeds_job(JOB, P),
     dsn=b"asked",
     dsn_of=f"{JOB}.0",
+    once="autumn-2026",
 )
 
 
@@ -112,7 +113,7 @@ async def test_a_stored_job_has_every_field_and_no_other(client: redis.Client, a
 def test_a_job_that_is_not_traced_and_has_no_page_to_be_seen_on_carries_nothing_of_it() -> None:
     of_some = {
         "trace", "sandbox", "viewable", "language", "purpose", "selection", "undefined", "source", "timing", "template",
-        "seeds_of", "dsn", "dsn_of",
+        "seeds_of", "dsn", "dsn_of", "once",
     }  # fmt: skip
     assert jobs.written(WHOLE).keys() - jobs.written(new_job()).keys() == of_some
 
@@ -129,7 +130,7 @@ async def test_what_is_written_comes_back_as_it_was(client: redis.Client, asked:
 async def test_queueing_reads_what_it_says_of_each_recipient(client: redis.Client, asked: set[str]) -> None:
     expected = Head(
         "acme", "bulk", NOW_MS + 2_000, True, "50000/h", "order-4711", TRACE, "newsletter", True, True, True,
-        "News <news@exemple.fr>", 0, Timing(),
+        "News <news@exemple.fr>", 0, Timing(), "autumn-2026",
     )  # fmt: skip
     assert await JobStore(client, P, 5).head(JOB) == expected
 
@@ -159,6 +160,7 @@ async def test_reports_read_what_is_shown(client: redis.Client, asked: set[str])
         at_most_once=True,
         request="order-4711",
         template="welcome 3 frame 7",
+        once="autumn-2026",
     )
     assert await reader.links(JOB) == LINKS
     assert asked == {field.name for field in job_report.FIELDS} | {"content", "state"}
@@ -212,3 +214,11 @@ def test_a_script_that_names_no_field_is_refused() -> None:
     assert named("redis.call('HGET', KEYS[1], JOB.total)", jobs.NAMED) == "redis.call('HGET', KEYS[1], 'total')"
     with pytest.raises(KeyError):
         named("redis.call('HGET', KEYS[1], JOB.totl)", jobs.NAMED)
+
+
+def test_a_change_takes_an_operation_away_and_names_another() -> None:
+    fields, gone = jobs.changed(new_job(once="winter-2026"))
+    assert (fields["once"], "once" in gone) == ("winter-2026", False)
+
+    fields, gone = jobs.changed(new_job())
+    assert ("once" in fields, "once" in gone) == (False, True)

@@ -33,12 +33,13 @@ from shared.redis.consents import Entry as ConsentEntry
 from shared.redis.erased import Erased, ErasedToo
 from shared.redis.histories import Histories
 from shared.redis.members import Members
+from shared.redis.once import Mark, Once
 from shared.redis.pressure import Mail, Pressure
 from shared.redis.recipients import Recipients, Waiting, pack_slim, pack_waiting
 from shared.redis.suppression import SuppressionList
 from shared.redis.tenants import Tenants
 from shared.redis.untracked import UntrackedList
-from shared.words import events, ids, pressure
+from shared.words import events, ids, once, pressure
 from shared.words.consent import Topic
 from shared.words.erased import ErasureKeys
 from shared.words.rules import Named, Rule
@@ -302,6 +303,18 @@ async def test_when_somebody_got_marketing_is_shown_and_erased(parts: Parts) -> 
     assert shown == [NOW_MS // 1000]
     assert (await parts.people.kept("acme", ANA)).marketing_s == []
     assert (await parts.people.kept("acme", "x@y.example")).marketing_s == [NOW_MS // 1000]
+
+
+async def test_when_somebody_got_a_message_of_an_operation_is_shown_and_erased(parts: Parts) -> None:
+    who = once.identity("Ana@b.example")
+    marks = [Mark(at, once.place(who, once.half(name))) for at, name in enumerate(("autumn", "winter"))]
+    await Once(parts.client, P).count("acme", "06h006mus2uer1pplc9g", marks, NOW_MS)
+
+    shown = (await parts.people.kept("acme", ANA)).once_s
+    await parts.people.erase("acme", ANA)
+
+    assert shown == [NOW_MS // 1000] * 2
+    assert (await parts.people.kept("acme", ANA)).once_s == []
 
 
 async def test_an_erasure_is_told_once_without_the_address(parts: Parts) -> None:

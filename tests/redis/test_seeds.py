@@ -21,7 +21,9 @@ NOW_MS = 1_790_000_000_000
 JOB = ids.new_job_id(NOW_MS, b"chance", P, 2)
 COPY = ids.seeds_job(JOB, P)
 VARIABLES = msgspec.Raw(msgspec.msgpack.encode({"prenom": "Ana"}))
-ANA = Waiting(email="ana@exemple.fr", name="Ana", variables=VARIABLES, metadata={"crm": "17"}, time_zone="Asia/Tokyo")
+ANA = Waiting(
+    email="ana@exemple.fr", name="Ana", variables=VARIABLES, metadata={"crm": "17"}, time_zone="Asia/Tokyo", key="k"
+)
 SEEDS = ("check@gmail.example", "check@orange.example")
 
 

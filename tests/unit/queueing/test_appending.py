@@ -64,6 +64,18 @@ def test_rows_of_csv_are_recipients_with_variables_and_metadata() -> None:
     assert found[2][1] == Fault("line 6", "2 fields, but the heading has 5: 'c@x.fr', 'x'")
 
 
+def test_a_key_has_a_column_of_its_own_and_one_called_key_stays_a_variable() -> None:
+    body = b"email;key;Recipient Key\na@x.fr;k;order-1\nb@x.fr;k;\nc@x.fr;k;" + b"x" * 201
+
+    found = [row for _, row in _read(CsvRows(), body)]
+
+    assert found[0] == Recipient(email="a@x.fr", key="order-1", variables={"key": "k"})
+    assert found[1] == Recipient(email="b@x.fr", variables={"key": "k"})
+    assert isinstance(found[2], Fault)
+    assert found[2].at == "line 4.key"
+    assert _read(JsonRows(), b'{"email":"a@x.fr","key":"order-1"}')[0][1] == Recipient(email="a@x.fr", key="order-1")
+
+
 @given(st.lists(st.integers(0, 200), max_size=12))
 def test_it_does_not_matter_where_the_bytes_are_cut(cuts: Iterable[int]) -> None:
     assert _read(JsonRows(), NDJSON, cuts) == _read(JsonRows(), NDJSON)

@@ -137,12 +137,18 @@ def test_fields_say_what_a_job_says() -> None:
         with_fields(
             "X-Estafette-List: newsletter\nX-Estafette-Tags: soldes, =?utf-8?q?=C3=A9t=C3=A9?=\n"
             'X-Estafette-Category: promotion\nX-Estafette-Metadata: {"crm_id":\n "17"}\nX-Estafette-Track: clicks\n'
+            "X-Estafette-Once: autumn-2026\n"
             "X-Estafette-Send-At: 2030-02-01T07:00:00Z\nX-Estafette-Job-Key: order-4711\nMessage-ID: <a@b>\n"
         )
     )
 
     job = given.job
-    assert (job.list_, job.tags, job.category) == ("newsletter", ["soldes", "été"], "promotion")
+    assert (job.list_, job.tags, job.category, job.once) == (
+        "newsletter",
+        ["soldes", "été"],
+        "promotion",
+        "autumn-2026",
+    )
     assert (job.track.opens, job.track.clicks) == (False, True)
     assert job.send_at is not None
     assert job.send_at.year == 2030
@@ -155,13 +161,14 @@ def test_all_that_is_wrong_is_named() -> None:
             "X-Estafette-Stream: blue\nX-Estafette-Colour: red\nX-Estafette-Tags: "
             + "x" * 65
             + "\nX-Estafette-Metadata: [1]\nX-Estafette-Track: all, some\nX-Estafette-Send-At: tomorrow\n"
+            "X-Estafette-Once: \n"
             "X-Estafette-List: a\nX-Estafette-List: b\nX-Estafette-Job-Key: \nSender: x@autre.fr\nTo: bo@exemple.fr\n"
         )
     )
 
     assert list(wrong) == [
         "X-Estafette-Stream", "X-Estafette-Colour", "X-Estafette-Tags", "X-Estafette-Metadata", "X-Estafette-Track",
-        "X-Estafette-Send-At", "X-Estafette-List", "X-Estafette-Job-Key", "To", "Sender",
+        "X-Estafette-Send-At", "X-Estafette-Once", "X-Estafette-List", "X-Estafette-Job-Key", "To", "Sender",
     ]  # fmt: skip
     assert "X-Estafette-Send-At" in wrong["X-Estafette-Colour"]
 

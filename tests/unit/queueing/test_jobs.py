@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from services.queueing import doubts, jobs, recipients
 from services.queueing.compile import Limits
+from services.queueing.store import Head
+from services.queueing.taking import new_job
 from shared.words.errors import Fault, Problem
 from shared.words.targets import Target
 from tests.jobs import read_job
@@ -65,6 +67,46 @@ def test_a_test_shows_one_address_the_mails_of_several() -> None:
 
     assert [one.reason for one in _read({**GOOD, "recipients": recipients}).rejected] == ["duplicate_address"]
     assert _read({**GOOD, "recipients": recipients, "test": True}).rejected == []
+
+
+def test_recipients_are_apart_by_the_key_that_they_have() -> None:
+    recipients = [
+        {"email": "ana@exemple.fr", "key": "order-1"},
+        {"email": "ana@exemple.fr", "key": "order-2"},
+        {"email": "Ana@exemple.fr", "key": "order-1"},
+        {"email": "bo@exemple.fr", "key": "order-1"},
+        {"email": "ana@exemple.fr"},
+        {"email": "ana@exemple.fr", "key": None},
+    ]
+
+    job = _read({**GOOD, "recipients": recipients})
+
+    assert [(one.index, one.reason) for one in job.rejected] == [
+        (2, "duplicate_address"),
+        (3, "duplicate_key"),
+        (5, "duplicate_address"),
+    ]
+    assert [one.key for one in job.waiting] == ["order-1", "order-2", "order-1", "order-1", "", ""]
+
+
+def test_a_job_may_name_an_operation_and_a_test_of_it_belongs_to_none() -> None:
+    job = _read({**GOOD, "recipients": [{"email": "ana@exemple.fr"}], "once": "autumn 2026 é"})
+
+    new = new_job("acme", job, 1_790_000_000_000, "queueing")
+
+    assert new.once == "autumn 2026 é"
+    assert Head("acme", "bulk", 0, once=new.once).operation == new.once
+    assert Head("acme", "bulk", 0, test=True, once=new.once).operation == ""
+
+
+def test_what_is_wrong_with_an_operation_and_with_keys_is_named_at_once() -> None:
+    people = [{"email": f"p{number}@exemple.fr", "key": key} for number, key in enumerate(("", "x" * 201, "a\nb", 7))]
+    places = {f"$.recipients[{number}].key" for number in (0, 1, 3)}
+
+    for name in ("", "x" * 65, 7):
+        assert _places(_problem({**GOOD, "recipients": people, "once": name})) == {"$.once", *places}
+    for name in ("a\x07b", "a\nb"):
+        assert _places(_problem({**GOOD, "recipients": people[2:3], "once": name})) == {"$.once", "$.recipients[0].key"}
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "🦉"])

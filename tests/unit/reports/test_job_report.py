@@ -194,6 +194,7 @@ def test_what_the_job_says_of_itself_is_shown() -> None:
         "from": "Chouette <news@exemple.fr>",
         "subject": "Bonjour",
         "list": "newsletter",
+        "once": None,
         "category": "promotion",
         "tags": ("soldes", "été"),
         "test": True,
