@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from services.reports import job_report
+from services.reports import job_record
 from services.reports.describe import MessageReport
 from services.reports.feed import http as feed_http
 from services.reports.feed.feed import Feed
@@ -175,7 +175,7 @@ class _Routes:
             raise _unknown_message()
         return found
 
-    async def _job_of(self, request: web.Request, job: str) -> job_report.Job:
+    async def _job_of(self, request: web.Request, job: str) -> job_record.Job:
         found = await self._reader.job(job) if ids.is_job_id(job) else None
         if found is None or found.tenant != request[api.PRINCIPAL].tenant:
             raise api.unknown_job()

@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 from services.reports import job_report, state
-from services.reports.job_report import Job
+from services.reports.job_record import Job
 from services.reports.store import ReportReader
 from shared.http import paging
 from shared.http.query import Read, Words

@@ -18,6 +18,7 @@ import msgspec
 
 from services.reports import state, visits
 from services.reports.job_contacts import AWAITED, DETAIL, JobContacts, contacts
+from services.reports.job_record import Job, JobTiming
 from services.reports.job_template import JobTemplate
 from services.reports.state import Code
 from services.reports.stopped_by import StoppedBy
@@ -30,8 +31,7 @@ from services.reports.tally import (
     machine_document_counter,
 )
 from services.reports.visits import Visits
-from shared.redis import jobs, stops
-from shared.words import ids
+from shared.redis import stops
 from shared.words.content import TrackedLink
 from shared.words.content import positions_by_document as positions_by_document
 from shared.words.content import positions_by_url as positions_by_url
@@ -198,6 +198,7 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     ]
     send_at: Annotated[str | None, says("When it is to be queued; null for at once.", "2026-02-01T07:00:00.000Z")]
     expires_at: Annotated[str | None, says("When its messages expire.", "2026-02-04T07:00:00.000Z")]
+    timing: Annotated[JobTiming | None, says("When each message may go; null: as soon as the job has started.")]
     changed_at: Annotated[
         str | None, says("When it was changed last, before it was started.", "2026-01-31T10:00:00.000Z")
     ]
@@ -216,81 +217,6 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     positions: Annotated[Sequence[Position], says("Clicks by place in the source of the HTML.")]
     documents: Annotated[Sequence[Document], says("Openings of tracked documents, by name.")]
     visits: Annotated[Visits, says("What who clicked did on the tenant's sites, where they agreed.")]
-
-
-#: The fields of a job that are shown; the tenant is what decides to whom.
-FIELDS = (
-    jobs.TENANT, jobs.STATE, jobs.STREAM, jobs.SENDER, jobs.SUBJECT, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST,
-    jobs.SANDBOX, jobs.SEEDS_OF, jobs.DSN_OF, jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.CHANGED_AT, jobs.TOTAL,
-    jobs.RATE, jobs.AT_MOST_ONCE, jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED, jobs.TEMPLATE,
-    jobs.ONCE,
-)  # fmt: skip
-
-
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What queueing keeps of a job that its report shows. Times in ms, 0 for none."""
-
-    id: str
-    tenant: str
-    state: str
-    stream: str
-    sender: str
-    subject: str
-    list: str
-    category: str
-    tags: tuple[str, ...]
-    test: bool
-    sandbox: bool = False
-    seeds: str = ""
-    seeds_of: str = ""
-    dsn_of: str = ""
-    created_at: int
-    send_at: int
-    expires_at: int
-    total: int
-    changed_at: int = 0
-    rate: str = ""
-    at_most_once: bool = False
-    request: str = ""
-    unselected: str = ""
-    unselected_detail: str = ""
-    segment: bytes = b""
-    awaited: str = ""
-    template: str = ""
-    once: str = ""
-
-    @classmethod
-    def read(cls, job: str, found: jobs.Job) -> "Job":
-        """From the `FIELDS`."""
-        return cls(
-            id=job,
-            tenant=found[jobs.TENANT],
-            state=found[jobs.STATE],
-            stream=found[jobs.STREAM],
-            sender=found[jobs.SENDER],
-            subject=found[jobs.SUBJECT],
-            list=found[jobs.LIST],
-            category=found[jobs.CATEGORY],
-            tags=found[jobs.TAGS],
-            test=found[jobs.TEST],
-            sandbox=found[jobs.SANDBOX],
-            seeds_of=found[jobs.SEEDS_OF],
-            dsn_of=found[jobs.DSN_OF],
-            created_at=ids.job_created_ms(job),
-            send_at=found[jobs.SEND_AT],
-            expires_at=found[jobs.EXPIRES_AT],
-            changed_at=found[jobs.CHANGED_AT],
-            total=found[jobs.TOTAL],
-            rate=found[jobs.RATE],
-            at_most_once=found[jobs.AT_MOST_ONCE],
-            request=found[jobs.REQUEST],
-            unselected=found[jobs.UNSELECTED],
-            unselected_detail=found[jobs.UNSELECTED_DETAIL],
-            segment=found[jobs.SEGMENT],
-            awaited=found[jobs.AWAITED],
-            template=found[jobs.TEMPLATE],
-            once=found[jobs.ONCE],
-        )
 
 
 def stop_names(job: Job) -> list[str]:
@@ -337,6 +263,7 @@ def report(
         request=job.request or None,
         send_at=rfc3339(job.send_at) if job.send_at else None,
         expires_at=rfc3339(job.expires_at) if job.expires_at else None,
+        timing=JobTiming.read(job.timing),
         changed_at=rfc3339(job.changed_at) if job.changed_at else None,
         total=job.total,
         unselected=job.unselected or None,

@@ -8,7 +8,8 @@ from aiohttp import web
 from msgspec import Meta
 
 from services.reports.job_list import JobList
-from services.reports.job_report import Job, JobReport
+from services.reports.job_record import Job
+from services.reports.job_report import JobReport
 from services.reports.report_link_store import MOST, KeptLink, ReportLinks
 from services.reports.report_links import ID_BYTES, LinkedReport, LinkTokens
 from services.reports.shown import job_shown

@@ -6,7 +6,8 @@ from services.reports import describe, job_report
 from services.reports.describe import TimelineEvent
 from services.reports.feed import cursor
 from services.reports.job_list import JobList
-from services.reports.job_report import Job, JobReport
+from services.reports.job_record import Job
+from services.reports.job_report import JobReport
 from services.reports.state import word
 from services.reports.store import ReportReader
 from shared.redis import bus

@@ -24,7 +24,7 @@ from services.reports import state, timeline
 from services.reports.cells import MOST_NAMES, Cells
 from services.reports.feed.entries import entries_at
 from services.reports.feed.names import Names
-from services.reports.job_report import FIELDS, Job
+from services.reports.job_record import FIELDS, Job
 from services.reports.late import KEEP_MS, NEVER, Late
 from services.reports.tally import Applied, Change, click_counter, document_counter
 from shared.net.remembered import Remembered

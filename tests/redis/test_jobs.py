@@ -12,7 +12,7 @@ from services.relay.checks.stops import Stops
 from services.relay.making.mails import Mails, Origin
 from services.relay.message.mail import Unmade
 from services.relay.signing.dkim import Draft
-from services.reports import job_report
+from services.reports import job_record
 from services.reports import store as reports
 from shared.mail.dkim_keys import Vault
 from shared.redis import jobs, keys, redis, stops
@@ -138,7 +138,7 @@ async def test_queueing_reads_what_it_says_of_each_recipient(client: redis.Clien
 async def test_reports_read_what_is_shown(client: redis.Client, asked: set[str]) -> None:
     reader = reports.ReportReader(client, P)
 
-    assert await reader.job(JOB) == job_report.Job(
+    assert await reader.job(JOB) == job_record.Job(
         id=JOB,
         tenant="acme",
         state="queueing",
@@ -161,9 +161,10 @@ async def test_reports_read_what_is_shown(client: redis.Client, asked: set[str])
         request="order-4711",
         template="welcome 3 frame 7",
         once="autumn-2026",
+        timing=b"\x90",
     )
     assert await reader.links(JOB) == LINKS
-    assert asked == {field.name for field in job_report.FIELDS} | {"content", "state"}
+    assert asked == {field.name for field in job_record.FIELDS} | {"content", "state"}
 
 
 async def test_who_finds_recipients_reads_the_tenant(client: redis.Client, asked: set[str]) -> None:

@@ -13,7 +13,8 @@ import pytest
 from services.queueing.queueing import Queueing
 from services.queueing.restoring import Restoring, Stays
 from services.queueing.store import JobStore
-from services.reports.job_report import FIELDS, Job, report
+from services.reports.job_record import FIELDS, Job
+from services.reports.job_report import report
 from services.reports.reports import Reports
 from services.reports.store import ReportReader, ReportStore
 from shared.redis import bus, jobs, keys, redis

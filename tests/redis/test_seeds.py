@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
-from services.queueing.queueing import Decision, first_queued
+from services.queueing.plan import Decision, first_queued
 from services.queueing.seeds import SeedLists, Seeds
 from services.queueing.seeds_http import read
 from services.queueing.store import Head, JobStore

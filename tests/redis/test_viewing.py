@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.queueing import queueing
-from services.queueing.queueing import Decision
+from services.queueing.plan import Decision, tracked_as
 from services.queueing.store import JobStore
 from services.suppression.mentions import Mentions
 from services.tracking import pages, viewing
@@ -142,7 +141,7 @@ async def test_links_of_the_page_begin_where_those_of_the_mail_do_now(client: An
 
 async def test_whom_nobody_may_track_gets_plain_links(client: Any) -> None:
     await stored(client)
-    await put(client, pack_viewable(0, queueing.tracked_as(PEOPLE, [Decision("s", untracked=True), Decision("s")])))
+    await put(client, pack_viewable(0, tracked_as(PEOPLE, [Decision("s", untracked=True), Decision("s")])))
     withdrawn = Said(*KEYS.marks("demo", BEN))
 
     by_queueing = await viewer(client).answer(link(), "")

@@ -1,6 +1,6 @@
 """Who is not mailed is counted by why, whether by the list, a rule, the gate or an address that is none."""
 
-from services.queueing.queueing import Told, left_out
+from services.queueing.plan import Told, left_out
 from shared.words import events
 
 JOB = "06dndml801in6t31cpig"

@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from services.reports.job_report import FIELDS, Job, positions_by_document, positions_by_url, report, stop_names
+from services.reports.job_record import FIELDS, Job
+from services.reports.job_report import positions_by_document, positions_by_url, report, stop_names
 from services.reports.state import ACCEPTED, State
 from shared.redis import jobs
 from shared.redis.stops import INVALID_RATE, PAUSED, Stop
@@ -211,6 +212,7 @@ def test_what_the_job_says_of_itself_is_shown() -> None:
         "created_at": "2023-11-14T22:13:20.000Z",
         "send_at": "2023-11-14T22:15:00.000Z",
         "expires_at": "2023-11-14T22:16:40.000Z",
+        "timing": None,
         "changed_at": None,
         "total": 100,
     }
