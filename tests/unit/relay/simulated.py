@@ -27,6 +27,7 @@ from services.relay.words.hop import Hop
 from services.relay.words.notnow import NotNow
 from services.relay.words.outlet import Outlet
 from services.relay.words.reply import ConnectFailed, Reply
+from shared.redis.ready import BULK
 from shared.words import events
 from shared.words import pace as rules
 from shared.words.rates import Rate, spacing
@@ -175,7 +176,7 @@ class LimitsHere:
     def _now_ms(self) -> int:
         return int(asyncio.get_running_loop().time() * 1000)
 
-    async def permit(self, limits: Sequence[Limit], patience_ms: int = 0) -> Wait | None:
+    async def permit(self, limits: Sequence[Limit], patience_ms: int = 0, lane: int = BULK) -> Wait | None:
         until_ms = self._now_ms + patience_ms
         while (wait := self._permit(limits)) is not None and self._now_ms + wait.ms <= until_ms:  # noqa: ASYNC110 - time
             await asyncio.sleep(wait.ms / 1000)
