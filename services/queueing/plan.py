@@ -1,4 +1,4 @@
-"""The plan of a chunk: for each recipient a site and a moment, or why it is not queued; and what follows. Pure."""
+"""The plan of a chunk: for each recipient a site and a moment, or why it is not queued; and what follows of it."""
 
 from collections import Counter as Counted
 from collections.abc import Sequence
