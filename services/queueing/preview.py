@@ -10,6 +10,7 @@ import email
 import email.header
 from collections.abc import Callable, Mapping, Sequence
 from email.message import Message
+from itertools import islice
 from math import ceil
 from typing import Annotated, Protocol
 
@@ -24,7 +25,7 @@ from services.queueing.jobs import Draft, JobRequest
 from services.queueing.lacking import Lacks
 from services.queueing.taking import Compiler
 from services.queueing.translating import worded
-from services.queueing.trial import Tried
+from services.queueing.trial import MAX_TRIED
 from shared.http import api
 from shared.mail.attached import File
 from shared.mail.templates import Name, TemplateFailed
@@ -45,7 +46,7 @@ from shared.words.verp import VerpKeys
 #: Of a body, with its recipients: a preview looks at the first of them.
 MAX_BODY_BYTES = 20_000_000
 #: Who gets the mail where the job names nobody.
-_SOMEBODY = Tried("somebody@example.com", "Somebody")
+_SOMEBODY = Waiting(email="somebody@example.com", name="Somebody")
 #: In place of a token, on the recipient's pages: theirs says that it leads nowhere.
 _NOWHERE = "preview"
 _PARTS: Mapping[str, checks.Part] = {"$.subject": "subject", "$.html": "html", "$.mjml": "html", "$.text": "text"}
@@ -146,20 +147,20 @@ class Previewing:
         compiled = await self._compiler.compile(draft, Limits(), tenant)
         job = await self._aside.do(tenant, len(body), jobs.finish, draft, compiled)
         await self._taking.check_from(principal, job.compiled.from_domain)
-        who = _recipient(draft.tried, index)
+        who = _recipient(job.waiting, index)
         mail, language = await self._made(tenant, job.compiled, who)
         mail = await self._aside.do(tenant, len(body), attached_to, mail, _files(job, who))
         shown = await self._aside.do(tenant, len(mail.body), _shown, mail, job, _said(draft, language), who, language)
         PREVIEWS.labels("shown").inc()
         return shown
 
-    async def _made(self, tenant: str, compiled: CompiledContent, who: Tried) -> tuple[RenderedMail, str]:
+    async def _made(self, tenant: str, compiled: CompiledContent, who: Waiting) -> tuple[RenderedMail, str]:
         """The mail, and the language of its content. Problem."""
         now_ms = self._now_ms()
         job = ids.new_job_id(now_ms, self._chance(6), 1, None)
         base_url = await self._hosts.of(tenant, compiled.from_domain)
         ready = events.Ready(
-            tenant=tenant, job=job, ordinal=0, email=who.email, name=who.name, variables=who.own, untracked=True
+            tenant=tenant, job=job, ordinal=0, email=who.email, name=who.name, variables=who.variables, untracked=True
         )
         renderer = Renderer(
             compiled, job=job, tenant=tenant, tokens=self._tokens, verp=self._verp, base_url=base_url,
@@ -183,7 +184,7 @@ class Previewing:
         except Unavailable as away:
             raise Problem("unavailable", f"templates cannot be rendered now: {away}") from None
         values = variables.decoded(compiled.variables)
-        return mail, fitting(variables.language(values, who.own), compiled.variants)
+        return mail, fitting(variables.language(values, who.variables), compiled.variants)
 
 
 def _names_recipients(body: bytes) -> bool:
@@ -195,19 +196,20 @@ def _names_recipients(body: bytes) -> bool:
     return is_addressed or "recipients" in found or "recipients_from" in found
 
 
-def _recipient(tried: Sequence[Tried], index: int) -> Tried:
-    if not tried and index == 0:
+def _recipient(waiting: Sequence[Waiting], index: int) -> Waiting:
+    """By their place alone: several may have one address, each with variables and files of their own."""
+    mailed = list(islice((one for one in waiting if one.rejected is None), MAX_TRIED))
+    if not mailed and index == 0:
         return _SOMEBODY
-    if index >= len(tried):
-        what = f"there are {len(tried)} recipients to preview; the first is 0"
+    if index >= len(mailed):
+        what = f"there are {len(mailed)} recipients to preview; the first is 0"
         raise Problem("invalid_query", "the query does not fit", [Fault("?recipient", what)])
-    return tried[index]
+    return mailed[index]
 
 
-def _files(job: jobs.Job, who: Tried) -> list[File]:
+def _files(job: jobs.Job, who: Waiting) -> list[File]:
     """Those of the recipient alone."""
-    packed = next((one.files for one in job.waiting if one.email == who.email and one.rejected is None), "")
-    return [File(one.filename, one.content_type, job.files[one.digest]) for one in own_files.unpacked(packed)]
+    return [File(one.filename, one.content_type, job.files[one.digest]) for one in own_files.unpacked(who.files)]
 
 
 def _pages(base_url: str) -> dict[str, str]:
@@ -222,7 +224,7 @@ def _said(draft: Draft, language: str) -> JobRequest:
     return worded(draft.request, draft.translations[language]) if language else draft.request
 
 
-def _shown(mail: RenderedMail, job: jobs.Job, said: JobRequest, who: Tried, language: str) -> Preview:
+def _shown(mail: RenderedMail, job: jobs.Job, said: JobRequest, who: Waiting, language: str) -> Preview:
     source = mail.assemble()
     message = email.message_from_bytes(source)
     fields = [PreviewHeader(name=name, value=_read(value)) for name, value in message.items()]
@@ -281,10 +283,10 @@ def _attachments(message: Message) -> list[PreviewAttachment]:
     ]
 
 
-def _unknown(compiled: CompiledContent, said: JobRequest, who: Tried) -> list[Check]:
+def _unknown(compiled: CompiledContent, said: JobRequest, who: Waiting) -> list[Check]:
     """Those that the content did not think of as absent, each with the line that names it first."""
     lacks = Lacks(compiled, variables.decoded(compiled.variables))
-    lacks.reason(Waiting(email=who.email, name=who.name, variables=who.own))
+    lacks.reason(who)
     return [
         checks.check(
             "unknown_variable",
@@ -296,9 +298,9 @@ def _unknown(compiled: CompiledContent, said: JobRequest, who: Tried) -> list[Ch
     ]
 
 
-def _unused(compiled: CompiledContent, who: Tried) -> list[Check]:
+def _unused(compiled: CompiledContent, who: Waiting) -> list[Check]:
     used = {path.partition(".")[0] for path in compiled.uses} | {variables.LANGUAGE}
-    given = [*variables.decoded(compiled.variables), *variables.decoded(who.own)]
+    given = [*variables.decoded(compiled.variables), *variables.decoded(who.variables)]
     return [
         checks.check("unused_variable", f"nothing in the content names `{name}`")
         for name in dict.fromkeys(given)

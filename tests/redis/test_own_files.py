@@ -297,3 +297,36 @@ async def test_a_preview_shows_the_files_of_its_recipient_and_counts_them(office
         ]  # fmt: skip
         assert shown["size_bytes"] == len(shown["message"])
     assert await office.stored_bytes() == 0
+
+
+@pytest.mark.parametrize("fields", [{}, {"test": True}])
+async def test_a_preview_of_an_address_that_is_there_twice_shows_the_one_that_is_asked_for(
+    office: Office, fields: dict[str, Any]
+) -> None:
+    orders: list[dict[str, Any]] = [
+        {"variables": {"n": "first"}, "attachments": ANA["attachments"]},
+        {"email": "nobody"},
+        {"variables": {"n": "second"}},
+        {"variables": {"n": "third"}, "attachments": BO["attachments"]},
+    ]
+    people = [{"email": "ana@x.test", "key": f"order-{at}", **one} for at, one in enumerate(orders)]
+    for index, (name, files) in enumerate((("first", [ONE, TERMS]), ("second", []), ("third", [TWO, TERMS]))):
+        body = {**CONTENT, "text": "t {{ n }}", "recipients": people, **fields}
+        status, shown = await office.call("POST", f"/v1/preview?recipient={index}", body)
+
+        assert status == 200, shown
+        assert shown["text"].split()[-1] == name
+        assert [content for _, content in attached(shown["message"].encode())] == files
+
+
+async def test_a_preview_passes_over_whoever_would_get_an_empty_mail(office: Office) -> None:
+    people = [{"email": "ana@x.test"}, {**BO, "variables": {"n": "Bo"}}]
+    body = {**CONTENT, "subject": "{{ n }}", "recipients": people}
+
+    _, shown = await office.call("POST", "/v1/preview", body)
+    status, problem = await office.call("POST", "/v1/preview?recipient=1", body)
+
+    assert shown["subject"] == "Bo"
+    assert [content for _, content in attached(shown["message"].encode())] == [TWO, TERMS]
+    assert status == 422
+    assert problem["faults"] == [{"at": "?recipient", "what": "there are 1 recipients to preview; the first is 0"}]
