@@ -189,9 +189,9 @@ class Queueing:
             if self._seeds is not None and intake.first_ordinal == 0 and (example := first_queued(waiting, plan)):
                 await self._seeds.copy(intake.job, head, example)
             if head.viewable:
-                slim = recipients.pack_viewable(intake.first_ordinal, tracked_as(waiting, plan))
+                slim = recipients.pack_viewable(intake.first_ordinal, tracked_as(waiting, plan), head.operation)
             else:
-                slim = recipients.pack_slim(intake.first_ordinal, waiting)
+                slim = recipients.pack_slim(intake.first_ordinal, waiting, head.operation)
             await self._store.finish(
                 intake.tenant, intake.job, head.lane, intake.first_ordinal, slim, len(waiting), entry.stream_id
             )

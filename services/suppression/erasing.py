@@ -223,7 +223,7 @@ class Erasing:
                 continue
             if not is_queued(member):
                 met_waiting = True
-            elif await self._mentions.erase(job, member, by_address):
+            elif await self._mentions.erase(tenant, job, member, by_address):
                 for mention in there:
                     await self._count(tenant, by_address[mention.address], intents)
             else:

@@ -10,7 +10,8 @@ somebody and then looks through all of Redis (`tests/redis/test_people.py`).
     usual_hours                        at which hours of the day somebody opens and clicks
     list_map                           lists that it joined or left
     pressure                           when it got marketing lately, under a digest of it
-    once                               when it got a message of an operation, under a digest of it
+    once                               when it got a message of an operation, under a digest of it; what is under that
+                                       of a key goes with the recipient's row in the job (`mentions.py`)
     rules                              the one rule that is the address itself; rules of names and domains name nobody
 
 The proof of consent goes with the person: it is their address, their network address and the program that they used.

@@ -18,6 +18,7 @@ from zlib import decompress
 import msgspec
 
 from shared.redis import keys, recipients
+from shared.redis.once import Mark, Once
 from shared.redis.recipients import Chunk
 from shared.redis.redis import Client, Script, answer
 from shared.redis.suppression import normalised
@@ -65,6 +66,7 @@ class Mentions:
     def __init__(self, client: Client, partitions: int) -> None:
         self._client = client
         self._partitions = partitions
+        self._once = Once(client, partitions)
 
     async def read(self, tenant: str, at: At) -> Read:
         """The chunks behind that place: three round trips at most."""
@@ -100,14 +102,16 @@ class Mentions:
         behind = _behind(members[-1]) if is_more else -1
         return Read([(at.job, member) for member in members], At(at.partition, at.job, behind))
 
-    async def erase(self, job: str, member: bytes, addresses: Collection[str]) -> int:
+    async def erase(self, tenant: str, job: str, member: bytes, addresses: Collection[str]) -> int:
         """Takes these normalised addresses out of a chunk that is queued, and away what files only they had; how many
-        of its recipients had one. Nothing, if the chunk is not what it was."""
+        of its recipients had one. Nothing, if the chunk is not what it was. What they have in an operation under a key
+        goes before: nothing else says where that is."""
         chunk = recipients.read(member)
         places = {at for at, row in enumerate(chunk.recipients()) if normalised(row.email) in addresses}
         gone = len(places)
         if not gone:
             return 0
+        await self._once.give_back(tenant, job, [Mark(*one) for one in recipients.keyed(chunk, places)])
         p = ids.job_partition(job, self._partitions)
         names = [keys.job_recipients(p, job), keys.job_files(p, job), keys.job_file_uses(p, job)]
         args: list[str | bytes | int] = [

@@ -63,7 +63,8 @@ class Once:
         return sorted(at_s for value in mine for at_s in pressure.sent_s(value))
 
     async def forget(self, tenant: str, address: str) -> None:
-        """Nothing is kept of a normalised address; what is kept under a key names nobody."""
+        """Nothing is kept of a normalised address where it had no key. Of who had one the rows in jobs know the place
+        (`shared.redis.recipients.keyed`), which is given back."""
         bucket, half = self._bucket(tenant, address)
         if mine := [place for place in await self._client.hkeys(bucket) if place.startswith(half)]:
             await self._client.hdel(bucket, *mine)

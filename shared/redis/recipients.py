@@ -16,7 +16,7 @@ import msgspec
 from shared.net.remembered import Remembered
 from shared.redis import jobs, keys
 from shared.redis.redis import Client
-from shared.words import ids, own_files
+from shared.words import ids, once, own_files
 
 #: Level 1 halves addresses at 60 MB/s; level 6 saves 10 % more at a third of the speed.
 _LEVEL = 1
@@ -52,9 +52,12 @@ class Viewed(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Provided(Viewed, frozen=True, array_like=True):
-    """The row of a recipient who had files of their own, by their digests: who is erased takes them along."""
+    """The row of a recipient of whom something is kept elsewhere, which goes when they are erased: the files of their
+    own, by their digests; and the place that they have under a key in the operation of the job (`shared.words.once`),
+    which their address does not find."""
 
     digests: tuple[str, ...] = ()
+    place: str = ""
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -152,30 +155,37 @@ def _array_head(count: int) -> bytes:
     return b"\xdc" + count.to_bytes(2, "big") if count < 1 << 16 else b"\xdd" + count.to_bytes(4, "big")
 
 
-def pack_slim(first_ordinal: int, recipients: Iterable[Waiting]) -> bytes:
-    """The member of the sorted set for the same recipients once they are queued."""
-    rows = [_slim(one) for one in recipients]
+def pack_slim(first_ordinal: int, recipients: Iterable[Waiting], operation: str = "") -> bytes:
+    """The member of the sorted set for the same recipients once they are queued; `operation` is that of the job."""
+    half = once.half(operation) if operation else b""
+    rows = [_slim(one, half) for one in recipients]
     return _encoder.encode(Chunk(first_ordinal, True, compress(_encoder.encode(rows), _LEVEL)))
 
 
-def pack_viewable(first_ordinal: int, recipients: Iterable[Waiting]) -> bytes:
+def pack_viewable(first_ordinal: int, recipients: Iterable[Waiting], operation: str = "") -> bytes:
     """The same, of a job whose mails can be shown in a browser. Who reads Recipients of it reads on over the rest."""
-    rows = [_provided(one, is_viewable=True) if one.files else _viewed(one) for one in recipients]
+    half = once.half(operation) if operation else b""
+    rows = [_provided(one, half, is_viewable=True) if _has_more(one, half) else _viewed(one) for one in recipients]
     return _encoder.encode(Chunk(first_ordinal, True, compress(_encoder.encode(rows), _LEVEL)))
 
 
-def _slim(one: Waiting) -> Recipient | Viewed:
-    if one.files:
-        return _provided(one, is_viewable=False)
+def _slim(one: Waiting, operation: bytes) -> Recipient | Viewed:
+    if _has_more(one, operation):
+        return _provided(one, operation, is_viewable=False)
     if one.untracked or one.declared:
         return Viewed(one.email, one.metadata, untracked=one.untracked, declared=one.declared)
     return Recipient(one.email, one.metadata)
 
 
-def _provided(one: Waiting, *, is_viewable: bool) -> Provided:
+def _has_more(one: Waiting, operation: bytes) -> bool:
+    return bool(one.files or (one.key and operation))
+
+
+def _provided(one: Waiting, operation: bytes, *, is_viewable: bool) -> Provided:
     viewed = _viewed(one) if is_viewable else Viewed(one.email, one.metadata, untracked=one.untracked)
     digests = tuple(sorted(own_files.digests(one.files)))
-    return Provided(one.email, one.metadata, viewed.name, viewed.variables, one.untracked, one.declared, digests)
+    place = once.place(once.identity(one.email, one.key), operation) if one.key and operation else ""
+    return Provided(one.email, one.metadata, viewed.name, viewed.variables, one.untracked, one.declared, digests, place)
 
 
 def _viewed(one: Waiting) -> Viewed:
@@ -193,6 +203,14 @@ def digests(chunk: Chunk, places: Collection[int]) -> list[str]:
     """Of the files of the recipients of a slim chunk at these places, as often as one of them had it."""
     rows = chunk.rows()
     return [digest for at in places for digest in _provided_row_decoder.decode(rows[at]).digests]
+
+
+def keyed(chunk: Chunk, places: Collection[int]) -> list[tuple[int, str]]:
+    """Of the recipients of a slim chunk at these places who are known by a key in the operation of the job, the
+    ordinals, and their places in that."""
+    rows = chunk.rows()
+    found = [(chunk.first_ordinal + at, _provided_row_decoder.decode(rows[at]).place) for at in places]
+    return [one for one in found if one[1]]
 
 
 def read(member: bytes) -> Chunk:

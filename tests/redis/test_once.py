@@ -10,15 +10,17 @@ import pytest
 from services.queueing.queueing import Queueing
 from services.queueing.recipients import seen_digest
 from services.queueing.store import JobStore
+from services.suppression.erasing import Erasing
 from services.suppression.store import Addition, Lists
-from shared.redis import bus
+from shared.redis import bus, keys
 from shared.redis.cancels import Cancel, CancelList, Cancels
+from shared.redis.histories import Histories
 from shared.redis.once import Mark, Once
 from shared.redis.pressure import Pressure, Reached
 from shared.redis.ready import ReadyQueues
-from shared.redis.recipients import Waiting, pack_waiting, pack_waiting_row
+from shared.redis.recipients import Waiting, pack_slim, pack_waiting, pack_waiting_row
 from shared.redis.suppression import SuppressionList
-from shared.words import events, once
+from shared.words import events, ids, once
 from shared.words.once import LIFETIME_S
 from shared.words.pressure import Rule
 from tests.redis.test_pressure_gate import Plans
@@ -239,3 +241,31 @@ async def test_an_erased_address_has_no_place_in_any_operation_and_others_keep_t
 
     assert await who_has_a_place(client) == [BO]
     assert len(await kept.sent_s("acme", BO)) == 2
+
+
+@pytest.mark.parametrize("viewable", [False, True])
+async def test_an_erasure_takes_away_what_somebody_had_under_a_key_and_nothing_of_others(
+    client: Any, store: JobStore, viewable: bool
+) -> None:
+    publisher, sent = bus.Publisher(client, P, lambda: token_hex(8)), Histories(client, P, 90)
+    erasing = Erasing(client, P, publisher, lambda: NOW_MS + 1, lambda: "1", sent)
+    await stored(store, 1, people(ANA, BO, ANA, ANA, keys=("order-1", "order-2", "order-3", "")), viewable=viewable)
+    await stored(store, 2, people(ANA, keys=("order-2",)))  # BO had that, so it is not hers
+    await take(client, store)
+
+    await erasing.begin("acme", ANA, ["ab" * 16])
+    assert await erasing.sweep() == 1
+
+    left = [key async for name in client.scan_iter("est:*:once:*") for key in await client.hkeys(name) if key]
+    assert left == [once.unpacked(once.place(once.identity(BO, "order-2"), once.half(NAME)))]
+    await stored(store, 3, people(CY, CY, CY, keys=("order-1", "order-2", "order-3")))
+    await take(client, store)
+    assert (await _ready(client)).count(CY) == 2
+
+
+async def test_a_key_is_kept_with_nobody_whose_job_names_no_operation(client: Any, store: JobStore) -> None:
+    for number, fields in ((1, {"name": ""}), (2, {"test": True})):
+        job = await stored(store, number, people(ANA, keys=("order-1",)), **fields)
+        await take(client, store)
+        members = await client.zrange(keys.job_recipients(ids.job_partition(job, P), job), 0, -1)
+        assert members == [pack_slim(0, people(ANA))]

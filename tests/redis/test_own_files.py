@@ -236,12 +236,12 @@ async def test_who_is_erased_takes_their_files_along_but_for_those_of_others(off
     mentions = Mentions(office.client, P)
     [member] = await office.client.zrange(keys.job_recipients(ids.job_partition(job, P), job), 0, -1)
 
-    assert await mentions.erase(job, member, {"ana@x.test"}) == 1
+    assert await mentions.erase("acme", job, member, {"ana@x.test"}) == 1
     assert await office.kept(job) == {TWO: 1, TERMS: 1}
-    assert await mentions.erase(job, member, {"ana@x.test"}) == 0  # again, with what was read before
+    assert await mentions.erase("acme", job, member, {"ana@x.test"}) == 0  # again, with what was read before
     assert await office.kept(job) == {TWO: 1, TERMS: 1}
     [member] = await office.client.zrange(keys.job_recipients(ids.job_partition(job, P), job), 0, -1)
-    assert await mentions.erase(job, member, {"bo@x.test", "cem@x.test"}) == 2
+    assert await mentions.erase("acme", job, member, {"bo@x.test", "cem@x.test"}) == 2
     assert await office.kept(job) == {}
 
     made = await office.make((await office.ready())["ana@x.test"])

@@ -203,7 +203,7 @@ async def test_erasing_one_leaves_what_others_mails_were_made_with(client: Any) 
     key = keys.job_recipients(ids.job_partition(JOB, P), JOB)
     (member,) = await client.zrange(key, 0, -1)
 
-    gone = await Mentions(client, P).erase(JOB, member, {ANA})
+    gone = await Mentions(client, P).erase("acme", JOB, member, {ANA})
 
     assert gone == 1
     (left,) = await client.zrange(key, 0, -1)

@@ -6,11 +6,14 @@ import pytest
 from shared.redis.recipients import (
     Recipient,
     Waiting,
+    keyed,
     pack_slim,
+    pack_viewable,
     pack_waiting,
     pack_waiting_row,
     read,
 )
+from shared.words import once
 
 PEOPLE = [
     Waiting(email="a@b.example", name="Ana", variables=msgspec.Raw(msgspec.msgpack.encode({"n": 1}))),
@@ -62,3 +65,16 @@ def test_rows_put_together_by_a_script_are_a_chunk() -> None:
 
     assert read(member).first_ordinal == 7
     assert read(member).recipients() == read(pack_waiting(7, PEOPLE)).recipients()
+
+
+def test_who_has_a_key_in_an_operation_is_kept_with_their_place_and_nobody_else_is() -> None:
+    keyed_ones = [msgspec.structs.replace(one, key=f"order-{number}") for number, one in enumerate(PEOPLE * 300)]
+
+    for pack in (pack_slim, pack_viewable):
+        chunk = read(pack(40, keyed_ones, "autumn"))
+        assert chunk.recipients() == read(pack(40, keyed_ones)).recipients()
+        expected = [once.place(once.identity("", name), once.half("autumn")) for name in ("order-2", "order-0")]
+        assert keyed(chunk, [2, 0]) == list(zip((42, 40), expected, strict=True))
+        assert keyed(read(pack(40, keyed_ones)), [0]) == keyed(read(pack(40, PEOPLE, "autumn")), [0]) == []
+    grown = len(pack_slim(0, keyed_ones, "autumn")) - len(pack_slim(0, keyed_ones))
+    assert grown < 15 * len(keyed_ones)
