@@ -44,12 +44,13 @@ class At(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Mention(NamedTuple):
-    """An address is that recipient of a job, with that metadata."""
+    """An address is that recipient of a job, with that metadata, and files of its own that are called so."""
 
     job: str
     ordinal: int
     address: str
     metadata: dict[str, str] | None = None
+    files: Sequence[str] = ()
 
 
 class Read(NamedTuple):
@@ -135,8 +136,8 @@ def found(job: str, member: bytes, addresses: Collection[str]) -> list[Mention]:
     if not may_have(chunk, addresses):
         return []
     return [
-        Mention(job, ordinal, address, row.metadata)
-        for ordinal, row in enumerate(chunk.recipients(), chunk.first_ordinal)
+        Mention(job, chunk.first_ordinal + at, address, row.metadata, recipients.filenames(chunk, at))
+        for at, row in enumerate(chunk.recipients())
         if (address := normalised(row.email)) in addresses
     ]
 

@@ -1,6 +1,6 @@
 """All that is kept of one address of a tenant, gathered where it is asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from services.suppression.counts import Counts
@@ -29,13 +29,16 @@ BUDGET_S = 2.0
 
 
 class Message(NamedTuple):
-    """One that had the address as its recipient, with that metadata."""
+    """One that had the address as its recipient, with that metadata, of that operation, and files of its own that are
+    called so."""
 
     job: str
     ordinal: int
     subject: str
     list: str
     metadata: dict[str, str]
+    once: str
+    attachments: Sequence[str]
 
 
 class Kept(NamedTuple):
@@ -143,5 +146,6 @@ class People:
         return [await self._message(mention) for mention in mentions[:limit]], at
 
     async def _message(self, mention: Mention) -> Message:
-        job = await jobs.read(self._client, self._partitions, mention.job, (jobs.SUBJECT, jobs.LIST))
-        return Message(mention.job, mention.ordinal, job[jobs.SUBJECT], job[jobs.LIST], mention.metadata or {})
+        job = await jobs.read(self._client, self._partitions, mention.job, (jobs.SUBJECT, jobs.LIST, jobs.ONCE))
+        said = job[jobs.SUBJECT], job[jobs.LIST], mention.metadata or {}, job[jobs.ONCE]
+        return Message(mention.job, mention.ordinal, *said, mention.files)

@@ -25,6 +25,8 @@ from shared.words.usual_hours import HOUR_MS, UsualHours, ranked
 
 #: A cursor as a walk packs one.
 _CURSOR = "kwC0MDY4dmpmbTVzOW0ycmMxampxcmf_"
+#: Where `list` is a field's name.
+_Names = list[str]
 _OF_A_PERSON = ("invalid_path", "invalid_address")
 
 _log = logs.get_logger()
@@ -59,6 +61,10 @@ class PersonMessage(msgspec.Struct, frozen=True, kw_only=True):
     subject: Annotated[str, says("The subject of its job, before it was filled in.", "Hello {{ name }}")]
     list: Annotated[str, says("The list of its job; empty for none.", "newsletter")]
     metadata: Annotated[dict[str, str], says("What its job says of the recipient beside that.", {"customer": "4711"})]
+    once: Annotated[str, says("The operation that its job names; empty for none.", "autumn-2026")]
+    attachments: Annotated[
+        _Names, says("What the files are called that nobody else gets with it.", ["facture-4711.pdf"])
+    ]
 
 
 class PersonHours(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +127,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         list[str],
         says(
             "When messages of operations (`once` of a job) were queued for it in the last 90 days, where it had "
-            "no `key`.",
+            "no `key`; where it had one, see the messages.",
             ["2026-01-31T09:05:00.000Z"],
         ),
     ]
@@ -264,6 +270,7 @@ def _is_known(person: Person) -> bool:
         or person.last_interaction
         or person.marketing
         or person.usual_hours
+        or person.once
         or person.erasure
         or person.messages
         or person.contacts
@@ -283,6 +290,8 @@ def _message(message: Message) -> PersonMessage:
         subject=message.subject,
         list=message.list,
         metadata=message.metadata,
+        once=message.once,
+        attachments=[*message.attachments],
     )
 
 

@@ -54,10 +54,11 @@ class Viewed(msgspec.Struct, frozen=True, array_like=True):
 class Provided(Viewed, frozen=True, array_like=True):
     """The row of a recipient of whom something is kept elsewhere, which goes when they are erased: the files of their
     own, by their digests; and the place that they have under a key in the operation of the job (`shared.words.once`),
-    which their address does not find."""
+    which their address does not find. `filenames`: what these files were called, for whoever asks what they got."""
 
     digests: tuple[str, ...] = ()
     place: str = ""
+    filenames: tuple[str, ...] = ()
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -183,9 +184,13 @@ def _has_more(one: Waiting, operation: bytes) -> bool:
 
 def _provided(one: Waiting, operation: bytes, *, is_viewable: bool) -> Provided:
     viewed = _viewed(one) if is_viewable else Viewed(one.email, one.metadata, untracked=one.untracked)
-    digests = tuple(sorted(own_files.digests(one.files)))
+    files = own_files.unpacked(one.files)
+    digests = tuple(sorted({file.digest for file in files}))
+    names = tuple(file.filename for file in files)
     place = once.place(once.identity(one.email, one.key), operation) if one.key and operation else ""
-    return Provided(one.email, one.metadata, viewed.name, viewed.variables, one.untracked, one.declared, digests, place)
+    return Provided(
+        one.email, one.metadata, viewed.name, viewed.variables, one.untracked, one.declared, digests, place, names
+    )  # fmt: skip
 
 
 def _viewed(one: Waiting) -> Viewed:
@@ -203,6 +208,14 @@ def digests(chunk: Chunk, places: Collection[int]) -> list[str]:
     """Of the files of the recipients of a slim chunk at these places, as often as one of them had it."""
     rows = chunk.rows()
     return [digest for at in places for digest in _provided_row_decoder.decode(rows[at]).digests]
+
+
+def filenames(chunk: Chunk, at: int) -> list[str]:
+    """Of the files that only the recipient at that place gets, or got."""
+    row = chunk.rows()[at]
+    if chunk.slim:
+        return list(_provided_row_decoder.decode(row).filenames)
+    return [file.filename for file in own_files.unpacked(_waiting_row_decoder.decode(row).files)]
 
 
 def keyed(chunk: Chunk, places: Collection[int]) -> list[tuple[int, str]]:

@@ -1,5 +1,6 @@
 """No command of the console ends in a traceback: what is wrong is said in a sentence that names it."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -17,8 +18,10 @@ from redis import Redis as RedisClient
 from services.console import console as cli
 from services.console import tenants
 from shared.process import settings
-from shared.redis import keys
+from shared.redis import keys, redis
 from shared.redis.installation import SCHEMA
+from shared.redis.once import Mark, Once
+from shared.words import once
 from tests.servers import ANY_METRICS_PORT, RedisServer, free_port, stop
 
 SECRET = "0123456789abcdef" * 4
@@ -642,6 +645,27 @@ def test_a_person_is_shown_erased_and_shown_as_erased(redis_url: str, place: dic
     assert "nothing is kept" in before.output
     assert "erasing: 0 entries" in erased.output
     assert "not done yet" in after.output
+
+
+def test_of_whom_operations_and_pressure_alone_know_something_that_is_shown(
+    redis_url: str, place: dict[str, str]
+) -> None:
+    async def queued() -> None:
+        client = redis.connect(redis_url)
+        ana = once.place(once.identity("ana@exemple.fr"), once.half("autumn"))
+        await Once(client, 8).count("acme", "06h006mus2uer1pplc9g", [Mark(0, ana)], 1_700_000_000_000)
+        await redis.close(client)
+
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url}
+    console("tenants", "add", "acme", **environ)
+    asyncio.run(queued())
+
+    shown = console("people", "show", "acme", "ana@exemple.fr", **environ)
+    printed = json.loads(console("people", "show", "acme", "ana@exemple.fr", "--json", **environ).output)
+
+    assert shown.exit_code == 0
+    assert shown.output == "once     queued 2023-11-14T22:13Z\n"
+    assert (printed["once_s"], printed["marketing_s"]) == ([1_700_000_000], [])
 
 
 def test_a_check_that_finds_something_has_exit_code_1(redis_url: str, place: dict[str, str]) -> None:

@@ -27,7 +27,7 @@ from services.suppression.people import People
 from services.suppression.rules import By, Rules
 from services.suppression.store import Addition, Lists
 from shared.http import api
-from shared.redis import bus, keys
+from shared.redis import bus, keys, recipients
 from shared.redis.consents import Consents
 from shared.redis.consents import Entry as ConsentEntry
 from shared.redis.erased import Erased, ErasedToo
@@ -35,13 +35,14 @@ from shared.redis.histories import Histories
 from shared.redis.members import Members
 from shared.redis.once import Mark, Once
 from shared.redis.pressure import Mail, Pressure
-from shared.redis.recipients import Recipients, Waiting, pack_slim, pack_waiting
+from shared.redis.recipients import Recipients, Waiting, pack_slim, pack_viewable, pack_waiting
 from shared.redis.suppression import SuppressionList
 from shared.redis.tenants import Tenants
 from shared.redis.untracked import UntrackedList
-from shared.words import events, ids, once, pressure
+from shared.words import events, ids, once, own_files, pressure
 from shared.words.consent import Topic
 from shared.words.erased import ErasureKeys
+from shared.words.own_files import OwnFile
 from shared.words.rules import Named, Rule
 from shared.words.tokens import TokenKeys
 
@@ -305,16 +306,42 @@ async def test_when_somebody_got_marketing_is_shown_and_erased(parts: Parts) -> 
     assert (await parts.people.kept("acme", "x@y.example")).marketing_s == [NOW_MS // 1000]
 
 
-async def test_when_somebody_got_a_message_of_an_operation_is_shown_and_erased(parts: Parts) -> None:
+async def test_when_somebody_got_a_message_of_an_operation_is_shown_and_erased(
+    parts: Parts, api_client: test_utils.TestClient[Any, Any]
+) -> None:
     who = once.identity("Ana@b.example")
     marks = [Mark(at, once.place(who, once.half(name))) for at, name in enumerate(("autumn", "winter"))]
     await Once(parts.client, P).count("acme", "06h006mus2uer1pplc9g", marks, NOW_MS)
 
-    shown = (await parts.people.kept("acme", ANA)).once_s
+    shown = await (await api_client.get(f"/v1/people/{ANA}")).json()  # though nothing else is kept of her
     await parts.people.erase("acme", ANA)
 
-    assert shown == [NOW_MS // 1000] * 2
+    assert shown["once"] == ["2023-11-14T22:13:20.000Z"] * 2
     assert (await parts.people.kept("acme", ANA)).once_s == []
+
+
+@pytest.mark.parametrize("pack", [pack_waiting, pack_slim, pack_viewable])
+async def test_files_that_only_they_have_are_named_as_long_as_their_job(
+    parts: Parts, pack: Any, api_client: test_utils.TestClient[Any, Any]
+) -> None:
+    files = own_files.packed([OwnFile("d2", "b.pdf", "application/pdf", 7), OwnFile("d1", "a é.pdf", "text/plain", 7)])
+    job = await parts.job([])
+    p = ids.job_partition(job, P)
+    await parts.client.hset(keys.job(p, job), "once", "autumn")
+    rows = [Waiting(email=ANA), Waiting(email="x@y.example", files=files), Waiting(email=ANA, files=files, key="k")]
+    await parts.client.zadd(keys.job_recipients(p, job), {pack(0, rows): 0})
+
+    shown = await (await api_client.get(f"/v1/people/{ANA}")).json()
+
+    assert [(one["id"], one["attachments"], one["once"]) for one in shown["messages"]] == [
+        (f"{job}.0", [], "autumn"),
+        (f"{job}.2", ["b.pdf", "a é.pdf"], "autumn"),
+    ]
+    if pack is not pack_waiting:
+        await parts.people.erase("acme", ANA)
+        assert await parts.erasing.sweep() == 1
+        (left,) = await parts.client.zrange(keys.job_recipients(p, job), 0, -1)
+        assert [recipients.filenames(recipients.read(left), at) for at in range(3)] == [[], ["b.pdf", "a é.pdf"], []]
 
 
 async def test_an_erasure_is_told_once_without_the_address(parts: Parts) -> None:
