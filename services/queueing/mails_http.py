@@ -122,14 +122,16 @@ def _repeated(
     principal: api.Principal, key: str, read: given.Given, wanted: MailRequest, dsn: bytes
 ) -> tuple[bytes, str]:
     """What a repeated request has to have in common with the first, and the digest of its key, "" for none. A program
-    that makes its mail anew, with another date, names the job; then whom it goes to is what counts."""
-    envelope = "\x00".join(wanted.recipients).encode("utf-8", "replace") + dsn
+    that makes its mail anew, with another date, names the job; then whom it goes to is what counts, and the wishes for
+    reports, of which a program may make the name anew, too, stay those of the first."""
+    recipients = "\x00".join(wanted.recipients).encode("utf-8", "replace")
+    envelope = recipients + dsn
     tenant, own = principal.tenant.encode(), apart(principal).encode()
     if key:
         return envelope + wanted.mail, digest_of(principal, key)
     if read.key:
-        named = b"\x00".join((b"job-key", tenant, read.key.encode(), envelope))
-        return envelope, sha256(named + own).hexdigest()
+        named = b"\x00".join((b"job-key", tenant, read.key.encode(), recipients))
+        return recipients, sha256(named + own).hexdigest()
     if read.is_named:
         return envelope, sha256(b"\x00".join((b"mail", tenant, envelope, wanted.mail)) + own).hexdigest()
     return envelope, ""

@@ -114,8 +114,16 @@ async def test_a_mail_that_is_brought_again_is_the_same_job(stack: Stack) -> Non
     first, second = [await asyncio.to_thread(bring, stack, named, "deux@exemple.fr") for _ in range(2)]
     third, fourth = [await asyncio.to_thread(bring, stack, one, "trois@exemple.fr") for one in ours]
 
+    other_wishes = [
+        await asyncio.to_thread(bring, stack, mail, to, notify="FAILURE")
+        for mail, to in ((named, "deux@exemple.fr"), (ours[1], "trois@exemple.fr"))
+    ]
+    elsewhere = await asyncio.to_thread(bring, stack, ours[0], "quatre@exemple.fr")
+
     assert (first, third) == (second, fourth)
-    assert len({first, third}) == 2
+    assert other_wishes[0] not in (first, third)  # it is another mail that asks for reports
+    assert other_wishes[1] == third
+    assert len({first, third, elsewhere}) == 3
 
 
 @pytest.mark.parametrize(
