@@ -12,7 +12,7 @@ from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.quotas import Room
 from services.queueing.taking import Compiler
-from services.queueing.template_store import MOST_TEMPLATES, TemplateStore, TooMany, packed
+from services.queueing.template_store import MOST_TEMPLATES, NoLayout, TemplateStore, TooMany, packed
 from services.queueing.templates import Kept, TemplateBody
 from shared.http import api
 from shared.words.content import CompiledContent
@@ -72,6 +72,8 @@ class Putting:
         except TooMany:
             what = f"there are {MOST_TEMPLATES} templates already; remove one first"
             raise Problem("too_many_templates", what) from None
+        except NoLayout:
+            raise _invalid([_no_layout(kept.layout)]) from None
         CHANGES.labels("put" if changed else "unchanged").inc()
         newest = head.newest
         answer = TemplatePut(
@@ -100,12 +102,17 @@ class Putting:
     async def _layout(self, tenant: str, name: str, kept: Kept) -> Kept:
         """Problem 422 if it can stand in none of that name."""
         found = await self._store.find(tenant, kept.layout) if kept.layout != name else None
-        if found is None or found[1].layout:
-            what = "no template" if found is None else "a template that stands in a layout itself"
-            raise _invalid([Fault("$.layout", f"{kept.layout!r:.80} is {what}")])
+        if found is None:
+            raise _invalid([_no_layout(kept.layout)])
+        if found[1].layout:
+            raise _invalid([Fault("$.layout", f"{kept.layout!r:.80} is a template that stands in a layout itself")])
         if what := templates.unfit(kept, found[1]):
             raise _invalid([Fault("$.layout", what)])
         return found[1]
+
+
+def _no_layout(name: str) -> Fault:
+    return Fault("$.layout", f"{name!r:.80} is no template")
 
 
 def _invalid(faults: list[Fault]) -> Problem:

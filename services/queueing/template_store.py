@@ -4,7 +4,9 @@
     template        the versions themselves, compressed
 
 What is written depends on what was there: it is decided here, from the head, and the script writes it if the head is
-still the same. A number is given once: after a template was removed, numbers of any of that name go on behind it.
+still the same. That a layout is there, and that nobody stands in what is removed, is seen by the scripts themselves:
+whoever puts and removes at once leaves no template without its layout. A number is given once: after a template was
+removed, numbers of any of that name go on behind it.
 """
 
 import zlib
@@ -42,7 +44,8 @@ class Version(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
-    """Of one template: its versions, the newest last, and what is shown in a list. `digest` is that of the newest."""
+    """Of one template: its versions, the newest last, and what is shown in a list. `digest` is that of the newest, of
+    16 bytes; a script reads what stands up to `layout`."""
 
     versions: list[Version]
     digest: bytes
@@ -69,6 +72,10 @@ class InUse(Exception):
 
 class TooMany(Exception):
     """The tenant has as many as there may be."""
+
+
+class NoLayout(Exception):
+    """It stands in one that is not there any more."""
 
 
 class Packed(NamedTuple):
@@ -140,7 +147,7 @@ class TemplateStore:
 
     async def put(self, tenant: str, name: str, kept: Kept, packed: Packed, now_ms: int) -> tuple[Head, bool, bool]:
         """Its head; whether it is new; whether anything changed: what is the newest version already makes no other.
-        TooMany."""
+        TooMany, NoLayout."""
         p = self._partition(tenant)
         where = keys.templates(p, tenant)
         while True:
@@ -154,11 +161,13 @@ class TemplateStore:
             languages = sorted([*([kept.language] if kept.language else []), *kept.translations])
             head = Head(versions, packed.digest, kept.wording.subject[:200], kept.layout, kept.is_layout, languages)
             names = [where, keys.template(p, tenant, name), keys.use(p, tenant)]
-            args: list[str | bytes | int] = [name, before or b"", MOST_TEMPLATES, _encode(head), number, packed.data]
+            args: list[str | bytes | int] = [name, before or b"", MOST_TEMPLATES, kept.layout, _encode(head), number]
             more = len(packed.data) - sum(one.size_bytes for one in dropped)
-            word = await _PUT(self._client, names, [*args, more, *(one.number for one in dropped)])
+            word = await _PUT(self._client, names, [*args, packed.data, more, *(one.number for one in dropped)])
             if word == b"full":
                 raise TooMany
+            if word == b"alone":
+                raise NoLayout
             if word == b"put":
                 return head, old is None, True
 
@@ -166,14 +175,14 @@ class TemplateStore:
         """Whether there was one. InUse: it is the layout of others."""
         p = self._partition(tenant)
         while True:
-            every = await self.heads(tenant)
             stored = await self._client.hget(keys.templates(p, tenant), name)
             if stored is None:
                 return False
-            if users := [other for other, one in every.items() if one.layout == name]:
-                raise InUse(users)
             head = _decode_head(stored)
             names = [keys.templates(p, tenant), keys.template(p, tenant, name), keys.use(p, tenant)]
             size = sum(one.size_bytes for one in head.versions)
-            if await _REMOVE(self._client, names, [name, stored, size, head.newest.number]):
+            removed = await _REMOVE(self._client, names, [name, stored, size, head.newest.number])
+            if isinstance(removed, list):
+                raise InUse(sorted(user.decode() for user in removed))
+            if removed:
                 return True

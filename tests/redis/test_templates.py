@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from email import message_from_bytes
 from typing import Any, Self
 
+import msgspec
 import pytest
 from aiohttp import test_utils
 
@@ -21,7 +22,8 @@ from services.queueing.quotas import Room
 from services.queueing.store import DAY_MS, JobStore
 from services.queueing.taking import Taking
 from services.queueing.template_putting import Putting
-from services.queueing.template_store import TemplateStore
+from services.queueing.template_store import InUse, NoLayout, TemplateStore, packed
+from services.queueing.templates import TemplateBody
 from services.queueing.templates_http import TemplateRoutes
 from services.reports.job_template import JobTemplate
 from shared.http import api
@@ -298,6 +300,56 @@ async def test_a_layout_stands_in_none_and_stays_while_others_stand_in_it(front:
     assert (status, problem["faults"][0]["at"]) == (422, "$.layout")
     await front.call("DELETE", "/v1/templates/welcome")
     assert (await front.call("DELETE", "/v1/templates/frame"))[0] == 204
+
+
+async def test_no_template_is_left_without_its_layout_by_two_who_put_and_remove_at_once(front: Front) -> None:
+    answers = set()
+    for _ in range(20):
+        await front.put("frame", FRAME)
+        put, removed = await asyncio.gather(
+            front.call("PUT", "/v1/templates/welcome", WELCOME), front.call("DELETE", "/v1/templates/frame")
+        )
+        names = [one["name"] for one in (await front.call("GET", "/v1/templates"))[1]["templates"]]
+        assert names in ([], ["frame", "welcome"]), (put, removed)
+        answers.add((put[0], removed[0]))
+        assert put[0] == 201 or (put[0], put[1]["faults"][0]["at"]) == (422, "$.layout")
+        await front.call("DELETE", "/v1/templates/welcome")
+    assert answers <= {(201, 409), (422, 204)}
+
+
+@pytest.mark.parametrize("first", ["put", "remove"])
+async def test_a_layout_is_looked_for_at_the_moment_in_which_it_counts(
+    front: Front, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has looked at all that it looks at before the other one begins."""
+    layout, kept = (templates.kept(msgspec.convert(one, TemplateBody)) for one in (FRAME, WELCOME))
+    await front.store.put("acme", "frame", layout, packed(layout), NOW_MS)
+    waits, goes = asyncio.Event(), asyncio.Event()
+    script = getattr(template_store, f"_{first.upper()}")
+
+    async def late(*args: Any) -> Any:
+        waits.set()
+        await goes.wait()
+        return await script(*args)
+
+    async def put() -> None:
+        for number in range(20):
+            words = msgspec.structs.replace(kept.wording, subject="é" * 200 + str(number))
+            version = msgspec.structs.replace(kept, wording=words)
+            await front.store.put("acme", "welcome", version, packed(version), NOW_MS)
+
+    async def remove() -> None:
+        await front.store.remove("acme", "frame")
+
+    monkeypatch.setattr(template_store, f"_{first.upper()}", late)
+    slow = asyncio.create_task(put() if first == "put" else remove())
+    await waits.wait()
+    await (remove() if first == "put" else put())
+    goes.set()
+    with pytest.raises(NoLayout if first == "put" else InUse):
+        await slow
+
+    assert list(await front.store.heads("acme")) == ([] if first == "put" else ["frame", "welcome"])
 
 
 async def test_each_recipient_gets_their_language_in_the_layout_of_that_language(front: Front) -> None:
