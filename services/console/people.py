@@ -42,22 +42,7 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
         return entries, await known.kept(tenant, key), await known.erasure(tenant, key), messages, contacts
 
     entries, kept, erasure, messages, contacts = with_redis(look)
-    own_rule = any(named.pattern == key for named in kept.rules)
-    is_known = bool(
-        entries
-        or kept.bounces
-        or kept.consent
-        or kept.lists
-        or kept.untracked_ms
-        or kept.last_day
-        or kept.usual.counts
-        or kept.marketing_s
-        or kept.once_s
-        or own_rule
-        or erasure
-        or messages
-        or contacts
-    )
+    is_known = bool(entries or _has_any(kept, key) or erasure or messages or contacts)
     if as_json:
         show_json(
             {
@@ -83,6 +68,21 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
         click.echo("nothing is kept of that address")
     if not is_known:
         raise SystemExit(1)
+
+
+def _has_any(kept: Any, key: str) -> bool:
+    """Whether maps have anything of the address itself: a rule of its whole domain is not."""
+    return bool(
+        kept.bounces
+        or kept.consent
+        or kept.lists
+        or kept.untracked_ms
+        or kept.last_day
+        or kept.usual.counts
+        or kept.marketing_s
+        or kept.once_s
+        or any(named.pattern == key for named in kept.rules)
+    )
 
 
 def _show(entries: Any, kept: Any, erasure: Any, messages: Any) -> None:
