@@ -55,6 +55,13 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/sub-accounts/{sub_account}/keys": {"scopes": ["send", "read"], "name": "fuzz"},
     "PUT /v1/templates/{template}": {"subject": "Bonjour", "html": "<p>Bonjour {{ prenom }}</p>"},
     "POST /v1/preview": GOOD_JOB,
+    "PUT /v1/consents/{address}": {"optin": {"email": "yes"}, "text": "newsletter-1", "who": "form"},
+    "POST /v1/consents": {"consents": [{"email": "fuzz@api.test", "tracking": "no"}]},
+    "POST /v1/webhooks": {"url": "https://hook.invalid/fuzz", "types": ["webhook.disabled"]},
+    "PATCH /v1/webhooks/{webhook}": {"description": "fuzz", "batch": 10},
+    "POST /v1/webhooks/{webhook}/test": {"type": "message.delivered"},
+    "POST /v1/webhooks/{webhook}/rotate": {"overlap_hours": 1},
+    "POST /v1/webhooks/{webhook}/replay": {"failures": True},
     "POST /v1/segments/count": {"criteria": IN_LYON},
     "POST /v1/segments/sample": {"criteria": IN_LYON, "limit": 3},
 }

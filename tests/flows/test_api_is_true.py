@@ -130,7 +130,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/jobs/{job}/start": {"job": startable},
         "/v1/jobs/{job}/pause": {"job": paused[:1]},
         "/v1/jobs/{job}/resume": {"job": paused[1 : MANY // 2]},
-        **(operated | await known_changeable(stack)),
+        **(operated | await known_changeable(stack) | await known_said(stack)),
         "/v1/stops": {"limit": ["1", "1000"], "after": [""]},
         "/v1/stops/{name}/resume": {"name": [f"job:{one}" for one in paused[MANY // 2 :]]},
         "/v1/stops/{name}/consent": {"name": ["tenant:stopped"]},
@@ -235,6 +235,44 @@ async def known_drops(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/drops/{drop}/run": staying,
         "DELETE /v1/drops/{drop}": {"drop": passing},
     }
+
+
+async def known_said(stack: Stack) -> dict[str, dict[str, list[str]]]:
+    """Who is told, and what was told of people."""
+    return await known_webhooks(stack) | await known_imports(stack) | await known_consents(stack)
+
+
+async def known_webhooks(stack: Stack) -> dict[str, dict[str, list[str]]]:
+    """Endpoints that are told nothing: one to be asked for a trial, the others to be changed and removed."""
+    body = {"url": "https://hook.invalid/told", "types": ["webhook.disabled"]}
+    made = [await stack.call("POST", "/v1/webhooks", body) for _ in range(MANY // 2)]
+    assert {status for status, _ in made} == {201}
+    ids = [answer["id"] for _, answer in made]
+    acts = ("test", "rotate", "replay", "deliveries")
+    return {
+        **{f"/v1/webhooks/{{webhook}}/{act}": {"webhook": ids[:1]} for act in acts},
+        "GET /v1/webhooks/{webhook}": {"webhook": ids[:1]},
+        "/v1/webhooks/{webhook}": {"webhook": ids[1:]},
+    }
+
+
+async def known_imports(stack: Stack) -> dict[str, dict[str, list[str]]]:
+    """One of the suppression list that has ended, with a line that its report names."""
+    kind = {"Content-Type": "text/csv"}
+    rows = b"Email;Opt-In Email\nimported@api.test;Non\nno address;Non\n"
+    status, brought = await stack.call("POST", "/v1/suppressions/import?id=known", data=rows, headers=kind)
+    assert (status, brought["state"]) == (200, "done"), brought
+    known = {"import": ["known"]}
+    return {"/v1/imports/{import}": known, "/v1/imports/{import}/report": known}
+
+
+async def known_consents(stack: Stack) -> dict[str, dict[str, list[str]]]:
+    """Of whom something is known, and whom the fuzzer lets say something."""
+    said = [{"email": f"consent-{at}@api.test", "tracking": "no"} for at in range(MANY)]
+    status, stored = await stack.call("POST", "/v1/consents", {"consents": said})
+    assert (status, stored["stored"]) == (200, MANY), stored
+    addresses = {"address": [one["email"] for one in said]}
+    return {"/v1/consents/{address}": addresses, "/v1/consents/{address}/log": addresses}
 
 
 async def known_contacts(stack: Stack) -> dict[str, dict[str, list[str]]]:
