@@ -27,6 +27,8 @@ MAX_FULL_BYTES = 50_000
 MAX_SAID_CHARS = 500
 
 _REPLY = re.compile(r"[245]\d\d[ -]?([245]\.\d{1,3}\.\d{1,3})?")
+#: QCHAR of RFC 6533.
+_AS_IT_IS = re.compile(r"[!-*,-<>-\[\]-~]")
 _HOST = re.compile(r"[A-Za-z0-9.-]*[A-Za-z0-9]")
 #: Why a message was not sent, and the enhanced status code of it (RFC 3463); else 5.0.0.
 _STATUS = {
@@ -144,7 +146,7 @@ def _for_people(about: About, end: Told, original: CompiledContent) -> bytes:
     lines = [
         f"This is the mail system of {about.reporting_mta}.",
         "",
-        f"Your mail to {about.recipient}",
+        f"Your mail to {headers.one_line(about.recipient)}",
         f"{end.words}.",
         "",
         *([f"  Subject:  {subject}"] if subject else []),
@@ -215,10 +217,11 @@ def _status(reply: str, otherwise: str) -> str:
 
 
 def _typed(address: str) -> str:
-    """RFC 6533 section 3: what is not ASCII as `utf-8-addr-xtext`."""
+    """RFC 6533 section 3: what is not ASCII as `utf-8-addr-xtext`, in which `+`, `=` and the backslash are written so,
+    too."""
     if address.isascii():
         return f"rfc822; {_printable(address)}"
-    return "utf-8; " + "".join(one if "!" <= one <= "~" else f"\\x{{{ord(one):X}}}" for one in address)
+    return "utf-8; " + "".join(one if _AS_IT_IS.fullmatch(one) else f"\\x{{{ord(one):X}}}" for one in address)
 
 
 def _shown(said: str) -> str:

@@ -173,6 +173,31 @@ def test_addresses_and_headers_beyond_ascii_are_told_in_ascii() -> None:
     assert found.recipients[0].final_recipient == "zoé@x.test"
 
 
+@pytest.mark.parametrize(
+    ("address", "typed"),
+    [
+        ("zoé+a=b@x.test", "utf-8; zo\\x{E9}\\x{2B}a\\x{3D}b@x.test"),
+        ("é\\b@x.test", "utf-8; \\x{E9}\\x{5C}b@x.test"),
+        ("a+b=c@x.test", "rfc822; a+b=c@x.test"),
+    ],
+)
+def test_an_address_is_written_as_its_type_has_it(address: str, typed: str) -> None:
+    raw = whole(UNKNOWN, recipient=address)
+
+    assert f"Final-Recipient: {typed}\r\n".encode() in raw
+    found = reader.read(mails.read(raw))
+    assert found is not None
+    assert found.recipients[0].final_recipient == address
+
+
+def test_what_is_no_address_stands_in_one_line() -> None:
+    """It is told of as it was given."""
+    _, (people, programs, _) = parts(whole(UNKNOWN, recipient="ana\r\n\r\nIt arrived.\nX: @"))
+
+    assert "Your mail to ana It arrived. X: @" in people.get_content().splitlines()
+    assert "X" not in fields(programs)
+
+
 def asked(*notify: list[dsn_wanted.When], **more: Any) -> Dsn:
     return Dsn("App@Exemple.FR", [RecipientDsn(one) for one in notify], **more)
 
