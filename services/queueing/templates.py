@@ -15,8 +15,9 @@ import msgspec
 from msgspec import Meta
 
 from services.queueing.attachments import Attachment
-from services.queueing.jobs import MAX_FIELD_BYTES, Draft, JobRequest, TemplateNamed
+from services.queueing.jobs import Draft, JobRequest, TemplateNamed
 from services.queueing.placeholders import placeholders
+from services.queueing.reading import MAX_FIELD_BYTES
 from services.queueing.recipients import Variables
 from services.queueing.translating import MAX_BYTES, MAX_LANGUAGES, worded
 from services.queueing.wording import Wording
@@ -258,7 +259,7 @@ def tried(kept: Kept) -> Draft:
         language: msgspec.structs.replace(one, subject=one.subject or _SUBJECT)
         for language, one in kept.translations.items()
     }
-    return Draft(job, "", [], [], True, 0, 0, [], translations=translations)
+    return Draft(job, "", [], True, 0, 0, [], translations=translations)
 
 
 def unfit(kept: Kept, layout: Kept) -> str:
@@ -343,6 +344,7 @@ def filled(draft: Draft, kept: Kept, used: Used) -> Draft:
     return replace(
         draft,
         request=request,
+        known_as=None,
         translations=translations,
         template=str(used),
         # Who changes it later, before it starts, changes what was made of this version.
