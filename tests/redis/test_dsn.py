@@ -8,7 +8,7 @@ import pytest
 
 from services.queueing import dsn, given
 from services.queueing.dsn_telling import PASSED, Telling
-from services.queueing.dsn_wanted import FAILURE, SUCCESS, Wanted
+from services.queueing.dsn_wanted import FAILURE, REPORT_BYTES, SUCCESS, Wanted
 from services.queueing.store import JobStore
 from shared.redis import bus, jobs, keys
 from shared.redis.recipients import Waiting, pack_slim, pack_waiting
@@ -129,6 +129,17 @@ async def test_who_was_erased_is_not_named_again(client: Any) -> None:
 
 async def test_a_job_that_is_gone_is_not_told_of(client: Any) -> None:
     assert await told(client, entry(events.Expired, 0)) == {}
+
+
+async def test_what_the_reports_may_take_counts_with_the_mail(client: Any) -> None:
+    """So that a tenant who is at its quota has no thousand reports to come."""
+    store = await stored(client, once="")
+    mail = await store.use("acme", NOW_MS)
+
+    assert await told(client, entry(events.Expired, 0))
+
+    assert mail["stored_bytes"] >= 3 * REPORT_BYTES
+    assert (await store.use("acme", NOW_MS))["stored_bytes"] - mail["stored_bytes"] < 200  # its one recipient
 
 
 def test_only_ends_are_read() -> None:

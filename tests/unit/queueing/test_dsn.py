@@ -1,5 +1,6 @@
 """The report that a sender gets: as the standard library and our own reader of bounces read it."""
 
+import re
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP, default
@@ -106,7 +107,7 @@ def test_all_of_a_small_mail_comes_back_as_its_sender_wrote_it() -> None:
 @pytest.mark.parametrize(
     ("end", "raw"),
     [
-        (UNKNOWN, MAIL + b"x" * dsn.MAX_FULL_BYTES),
+        (UNKNOWN, MAIL + b"x" * dsn_wanted.MAX_FULL_BYTES),
         (events.Delivered(**ABOUT, reply="250 2.6.0 queued"), MAIL),
     ],
 )
@@ -196,6 +197,30 @@ def test_what_is_no_address_stands_in_one_line() -> None:
 
     assert "Your mail to ana It arrived. X: @" in people.get_content().splitlines()
     assert "X" not in fields(programs)
+
+
+@pytest.mark.parametrize("word", ["x", "é"])
+def test_of_a_long_header_what_names_the_mail_comes_back_and_what_fits(word: str) -> None:
+    fill = "".join(f"X-Fill-{number}: {word * 400}\r\n" for number in range(100)).encode()
+
+    raw = whole(UNKNOWN, fill + MAIL)
+
+    returned = raw.rpartition(b"headers\r\n")[2]
+    assert len(returned) <= dsn_wanted.MAX_HEADER_BYTES + 1_000
+    found = re.findall(rb"^([\w-]+):", returned, re.MULTILINE)
+    assert {b"X-Fill-0", b"X-Fill-1", b"From", b"Subject", b"Message-ID"} <= {*found}
+    assert b"X-Fill-99" not in found
+
+
+def test_the_reports_that_a_sender_is_owed_have_a_size() -> None:
+    each = dsn_wanted.REPORT_BYTES
+    of_two = dsn_wanted.packed(asked(["failure"], [], ["failure", "success"]))
+
+    assert dsn_wanted.owed_bytes(b"", 500) == 0
+    assert dsn_wanted.owed_bytes(of_two, 500) == 2 * (each + 500)
+    assert dsn_wanted.owed_bytes(of_two, 10**6) == 2 * (each + dsn_wanted.MAX_HEADER_BYTES)
+    full = dsn_wanted.packed(asked(["failure"], content="full"))
+    assert dsn_wanted.owed_bytes(full, 10**6) == each + dsn_wanted.MAX_FULL_BYTES
 
 
 def asked(*notify: list[dsn_wanted.When], **more: Any) -> Dsn:
