@@ -14,6 +14,7 @@ from msgspec import Meta
 from services.queueing import characters
 from services.queueing.attachments import MAX_OWN_JSON_BYTES, OwnAttachment, read_own
 from services.queueing.cut import MAX_SHOWN_CHARS, fault_of, refuse_not_json
+from services.queueing.own_files import MOST_AT_ONCE
 from services.queueing.trial import MAX_TRIED, Tried
 from shared.mail import addresses
 from shared.mail.templates import is_deeper
@@ -163,6 +164,11 @@ def accept(
         waiting.append(one)
         if one.rejected is not None:
             rejected.append(Rejected(index, one.email, one.rejected))
+    if len(contents) > MOST_AT_ONCE:
+        what = (
+            f"{len(contents)} files of recipients; at most {MOST_AT_ONCE} in one request: open the job and append them"
+        )
+        faults.append(Fault("$.recipients", what))
     return waiting, rejected, faults, contents
 
 

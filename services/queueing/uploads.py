@@ -8,7 +8,7 @@ import msgspec
 
 from services.queueing import recipients
 from services.queueing.appending import CsvRows, JsonRows, Row
-from services.queueing.own_files import BATCH_BYTES, FILE_BYTES, Batch
+from services.queueing.own_files import BATCH_BYTES, BATCH_FILES, FILE_BYTES, Batch
 from services.queueing.pieces import MAX_FAULTS
 from shared.redis.recipients import pack_waiting_row
 from shared.tabular.encodings import UnknownCharset, charset
@@ -125,7 +125,8 @@ class Uploading:
         self._batch.append((recipients.seen_digest(waiting), pack_waiting_row(waiting)))
         if waiting.files:
             self._files.add(len(self._batch), waiting.files)
-        if len(self._batch) >= APPEND_BATCH or self._files.size_bytes >= BATCH_BYTES:
+        is_much = self._files.size_bytes >= BATCH_BYTES or len(self._files.uses) >= BATCH_FILES
+        if len(self._batch) >= APPEND_BATCH or is_much:
             await self.flush()
 
     async def flush(self) -> None:
