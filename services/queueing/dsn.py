@@ -107,8 +107,14 @@ def told(end: End) -> Told | None:
     return Told("failed", status, f"was not sent: {end.reason.replace('_', ' ')}", said=f"rejected: {end.reason}")
 
 
+def returnable(original: CompiledContent, is_full: bool) -> CompiledContent:
+    """The mail without a body that does not come back."""
+    is_small = is_full and len(untracked(original.body)) <= MAX_FULL_BYTES
+    return msgspec.structs.replace(original, links=[], body=original.body if is_small else [])
+
+
 def compiled(about: About, end: Told, original: CompiledContent) -> CompiledContent:
-    """The content of the report's job."""
+    """The content of the report's job. `original` is `returnable`."""
     domain = addresses.domain_of(about.sender)
     boundary = f"=_{blake2b(f'{about.message} {end.action}'.encode(), digest_size=16).hexdigest()}"
     # Not the recipient: the subjects of jobs are shown, and outlive who is erased.
@@ -189,7 +195,7 @@ def _for_programs(about: About, end: Told) -> bytes:
 def _returned(about: About, end: Told, original: CompiledContent) -> bytes:
     every = [b"%b: %b\r\n" % (name.encode("ascii"), value) for name, value in original.given]
     header = b"".join(every)
-    if about.is_full and end.action == "failed" and header.isascii():
+    if about.is_full and original.body and end.action == "failed" and header.isascii():
         whole = header + b"\r\n" + untracked(original.body)
         if len(whole) <= MAX_FULL_BYTES and whole.isascii():
             return b"Content-Type: message/rfc822\r\n\r\n" + whole

@@ -142,6 +142,29 @@ async def test_what_the_reports_may_take_counts_with_the_mail(client: Any) -> No
     assert (await store.use("acme", NOW_MS))["stored_bytes"] - mail["stored_bytes"] < 200  # its one recipient
 
 
+async def test_a_mail_is_read_once_for_the_reports_of_all_its_recipients(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have 15 MB, and a thousand recipients; for those who are told nothing it is not read at all."""
+    await stored(client)
+    asked: list[str] = []
+
+    async def read(client: Any, partitions: int, job: str, fields: Any) -> jobs.Job:
+        asked.extend(field.name for field in fields)
+        return await of_jobs(client, partitions, job, fields)
+
+    of_jobs = jobs.read
+    monkeypatch.setattr(jobs, "read", read)
+    telling = Telling(client, P, "mx.us.test", lambda: NOW_MS)
+    await telling.take(2, [entry(events.Delivered, 0, reply="250 ok")])
+    assert "content" not in asked
+    await telling.take(2, [entry(events.Expired, 0), entry(events.Expired, 3, 2)])
+    await telling.take(2, [entry(events.Delivered, 1, 3, reply="250 ok")])
+
+    assert (asked.count("content"), asked.count("dsn")) == (1, 1)
+    assert len(await told(client)) == 3
+
+
 def test_only_ends_are_read() -> None:
     assert events.MESSAGES.keys() - PASSED == {end.__name__ for end in dsn.ENDS}
     assert {name for name in events.FINAL_FACTS if name not in PASSED} == set(events.FINAL_FACTS)

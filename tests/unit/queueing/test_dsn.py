@@ -38,7 +38,8 @@ def whole(end: dsn.End, raw: bytes = MAIL, **about: Any) -> bytes:
     told = dsn.told(end)
     assert told is not None
     fields = {"message": "m.0", "recipient": "ana@x.test", "sender": "app@exemple.fr", "reporting_mta": "mx.us.test"}
-    made = dsn.compiled(dsn.About(**(fields | about)), told, original(raw))
+    found = dsn.returnable(original(raw), bool(about.get("is_full")))
+    made = dsn.compiled(dsn.About(**(fields | about)), told, found)
     header = b"".join(b"%b: %b\r\n" % (name.encode(), value) for name, value in made.given)
     [body] = made.body
     assert isinstance(body, bytes)
