@@ -15,7 +15,7 @@ A slot begins on a line of its own, so it is filled without looking at columns.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from html import unescape
 from html.entities import html5
@@ -144,7 +144,7 @@ class Layout:
         self._tokens = tokens
         self._urls = urls
         self._marks = marks
-        self._ours = tuple(map(_without_scheme, (urls.click, urls.open, *urls.pages, urls.document)))
+        self._ours = _ours(urls)
         self._pieces: list[bytes] = []
         self._after_slot = True
         self._recipients: list[int] = []
@@ -158,8 +158,6 @@ class Layout:
         self._hrefs: list[tuple[int, Link, Kind]] = []
         #: Of each part with logic: where the nth island goes, and whether the last one ends the part.
         self._islands: list[tuple[Kind, list[int], bool]] = []
-        #: No line of the bodies has to be changed for SMTP: of what fills the slots that is known.
-        self.is_wire_ready = True
         for item in body:
             if isinstance(item, bytes):
                 self._add(item)
@@ -168,6 +166,8 @@ class Layout:
             else:
                 for segment in item.segments:
                     self._place(segment, item.kind)
+        #: No line of the bodies has to be changed for SMTP: of what fills the slots that is known.
+        self.is_wire_ready = _are_wire_ready(self._pieces)
 
     def fill(self, ordinal: int, address: str, variables: Mapping[str, Any], texts: Mapping[Name, str]) -> bytes:
         """The body for one recipient, at that address; those of their pages are among the variables; `texts` are the
@@ -210,7 +210,6 @@ class Layout:
             pieces[begin], pieces[end] = recipient, tail
 
     def _add(self, static: bytes) -> None:
-        self.is_wire_ready = self.is_wire_ready and is_wire_ready(static)
         if self._after_slot:
             self._pieces.append(static)
             self._after_slot = False
@@ -335,6 +334,17 @@ class Layout:
 def nonce(key: bytes, job: str) -> str:
     """What stands in a job's marks: 64 bits that nobody has without the key, as digits: no filter changes them."""
     return str(int.from_bytes(blake2b(job.encode(), digest_size=8, key=key).digest()))
+
+
+def _are_wire_ready(pieces: Sequence[bytes]) -> bool:
+    """Whether each piece is, looked at in one go: between them stands what neither is nor ends a line."""
+    return is_wire_ready(b"=".join(pieces)) and not any(piece.startswith(b".") for piece in pieces)
+
+
+@lru_cache(64)
+def _ours(urls: Urls) -> tuple[str, ...]:
+    """What the addresses of our pages begin with: the same for all jobs of a domain."""
+    return tuple(map(_without_scheme, (urls.click, urls.open, *urls.pages, urls.document)))
 
 
 def _without_scheme(url: str) -> str:
