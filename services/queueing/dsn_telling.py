@@ -5,7 +5,6 @@ and of what is told, so whoever handles the same end again finds it there. It ha
 the null sender: no report is made of a report. Like any job it passes the suppression list.
 """
 
-import time
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -43,9 +42,16 @@ _BIT = {"failed": dsn_wanted.FAILURE, "relayed": dsn_wanted.SUCCESS}
 
 
 class Telling:
-    """`reporting_mta` is who speaks. Raises RedisAway."""
+    """`reporting_mta` is who speaks. `monotonic` counts seconds. Raises RedisAway."""
 
-    def __init__(self, client: Client, partitions: int, reporting_mta: str, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        partitions: int,
+        reporting_mta: str,
+        now_ms: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
         self._client = client
         self._partitions = partitions
         self._reporting_mta = reporting_mta
@@ -53,8 +59,8 @@ class Telling:
         self._store = JobStore(client, partitions, _ANY_NUMBER)
         self._recipients = Recipients(client, partitions)
         self._is_wanted = Remembered[str, bool](JOBS_KEPT)
-        self._mails = Remembered[str, tuple[jobs.Job, dsn_wanted.Wanted]](MAILS_KEPT, time.monotonic)
-        self._originals = Remembered[str, content.CompiledContent](MAILS_KEPT, time.monotonic)
+        self._mails = Remembered[str, tuple[jobs.Job, dsn_wanted.Wanted]](MAILS_KEPT, monotonic)
+        self._originals = Remembered[str, content.CompiledContent](MAILS_KEPT, monotonic)
         self._log = structlog.get_logger("queueing")
 
     async def take(self, partition: int, entries: Sequence[bus.Entry]) -> None:

@@ -45,7 +45,7 @@ def entry(end: type[events.Fact], ordinal: int, number: int = 1, **fields: Any) 
 async def told(client: Any, *entries: bus.Entry) -> dict[str, jobs.Job]:
     """The reports after these were read, twice, each time by a process that knows nothing; by what they are of."""
     for _ in range(2):
-        await Telling(client, P, "mx.us.test", lambda: NOW_MS).take(2, entries)
+        await Telling(client, P, "mx.us.test", lambda: NOW_MS, lambda: 0.0).take(2, entries)
     found = {}
     for partition in range(P):
         for name, _ in await client.zrange(keys.jobs(partition), 0, -1, withscores=True):
@@ -155,7 +155,7 @@ async def test_a_mail_is_read_once_for_the_reports_of_all_its_recipients(
 
     of_jobs = jobs.read
     monkeypatch.setattr(jobs, "read", read)
-    telling = Telling(client, P, "mx.us.test", lambda: NOW_MS)
+    telling = Telling(client, P, "mx.us.test", lambda: NOW_MS, lambda: 0.0)
     await telling.take(2, [entry(events.Delivered, 0, reply="250 ok")])
     assert "content" not in asked
     await telling.take(2, [entry(events.Expired, 0), entry(events.Expired, 3, 2)])
