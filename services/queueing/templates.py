@@ -36,7 +36,7 @@ MAX_FILES_BYTES = 2_000_000
 #: What stands in a template that is tried by itself.
 _SENDER, _SUBJECT = "somebody@example.com", "-"
 
-Language = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{1,8}){0,2}$")]
+Language = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{1,8}){0,2}(?!\n)$")]
 
 
 class Translation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
