@@ -51,6 +51,8 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
         or kept.untracked_ms
         or kept.last_day
         or kept.usual.counts
+        or kept.marketing_s
+        or kept.once_s
         or own_rule
         or erasure
         or messages
@@ -67,6 +69,8 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
                 "untracked_ms": kept.untracked_ms,
                 "last_interaction": shown_day(kept.last_day) if kept.last_day else None,
                 "usual_hours": dict(kept.usual.counts),
+                "marketing_s": kept.marketing_s,
+                "once_s": kept.once_s,
                 "lists": [{"list": name, "state": one.state, "since_ms": one.since_ms} for name, one in kept.lists],
                 "messages": [message._asdict() for message in messages],
                 "contacts": contacts,
@@ -103,6 +107,13 @@ def _show(entries: Any, kept: Any, erasure: Any, messages: Any) -> None:
         hours = ", ".join(f"{hour}:00 ({count})" for hour, count in kept.usual.counts)
         best = next((f"best {hour}:00" for hour in ranked(kept.usual)), "too few to tell")
         click.echo(f"reacts   {hours} UTC; {best}")
+    for word, what, queued_s in (
+        ("pressure", "marketing mails", kept.marketing_s),
+        ("once", "messages of operations", kept.once_s),
+    ):
+        if queued_s:
+            first, last = (minute(queued_s[at] * 1000) for at in (0, -1))
+            click.echo(f"{word:<8} {len(queued_s)} {what}, {first} to {last}")
     for name, member in kept.lists:
         click.echo(f"list     {name}: {member.state} since {minute(member.since_ms)}")
     if messages:
