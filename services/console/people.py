@@ -43,21 +43,7 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
 
     entries, kept, erasure, messages, contacts = with_redis(look)
     own_rule = any(named.pattern == key for named in kept.rules)
-    is_known = bool(
-        entries
-        or kept.bounces
-        or kept.consent
-        or kept.lists
-        or kept.untracked_ms
-        or kept.last_day
-        or kept.usual.counts
-        or kept.marketing_s
-        or kept.once_s
-        or own_rule
-        or erasure
-        or messages
-        or contacts
-    )
+    is_known = bool(entries or _is_kept(kept) or own_rule or erasure or messages or contacts)
     if as_json:
         show_json(
             {
@@ -83,6 +69,12 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
         click.echo("nothing is kept of that address")
     if not is_known:
         raise SystemExit(1)
+
+
+def _is_kept(kept: Any) -> bool:
+    """Whether any map has something of an address, beside its rules."""
+    counted = kept.usual.counts or kept.marketing_s or kept.once_s
+    return bool(kept.bounces or kept.consent or kept.lists or kept.untracked_ms or kept.last_day or counted)
 
 
 def _show(entries: Any, kept: Any, erasure: Any, messages: Any) -> None:
