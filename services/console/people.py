@@ -105,7 +105,7 @@ def _show(entries: Any, kept: Any, erasure: Any, messages: Any) -> None:
     ):
         if queued_s:
             first, last = (minute(queued_s[at] * 1000) for at in (0, -1))
-            click.echo(f"{word:<8} {len(queued_s)} {what}, {first} to {last}")
+            click.echo(f"{word:<8} {what}: {len(queued_s)}, {first} to {last}")
     for name, member in kept.lists:
         click.echo(f"list     {name}: {member.state} since {minute(member.since_ms)}")
     if messages:
