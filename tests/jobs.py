@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from services.queueing import jobs
+from services.queueing import jobs, reading
 from services.queueing.compile import Limits, compile_content, compile_templates, sources
 from services.queueing.jobs import Draft, Job, JobRequest
 from services.queueing.track import Track, UtmParameters
@@ -28,7 +28,7 @@ def job_request(
 
 def draft(*, tried: Sequence[Tried] = (), rate: str = "", **fields: Any) -> Draft:
     """A job with these fields that is not compiled yet."""
-    return Draft(job_request(**fields), rate, list(tried), [], False, 0, 0, [])
+    return Draft(job_request(**fields), rate, [], False, 0, 0, [], stored=list(tried))
 
 
 def compile_draft(read: Draft, limits: Limits, *, chance: bytes = b"") -> CompiledContent | list[Fault]:
@@ -44,7 +44,7 @@ def compile_job(limits: Limits | None = None, *, chance: bytes = b"", **fields: 
 
 def read_job(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int, limits: Limits) -> Job:
     """The job of a request body. Problem 400 if it is not JSON, 422 with every fault otherwise."""
-    read = jobs.read_draft(body, open_job=open_job, now_ms=now_ms, max_recipients=max_recipients)
+    read = reading.read_draft(body, open_job=open_job, now_ms=now_ms, max_recipients=max_recipients)
     return jobs.finish(read, compile_draft(read, limits))
 
 

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from msgspec import UNSET
 
-from services.queueing import jobs, starting, whom
+from services.queueing import jobs, reading, starting, whom
 from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft, JobRequest
@@ -148,7 +148,7 @@ class Changing:
         draft = await self._aside.do(tenant, size, _draft, whole, faults, now_ms)
         chunk = await self._store.first_chunk(job)
         if chunk is not None and not chunk.slim:
-            draft = replace(draft, tried=tried(chunk))
+            draft = replace(draft, stored=tried(chunk))
         draft = await self._taking.with_template(tenant, draft)
         compiled = await self._compiler.compile(draft, Limits(), tenant)
         wanted = await self._aside.do(tenant, size, jobs.finish, draft, compiled)
@@ -183,7 +183,7 @@ def laid_over(seen: Changeable, body: bytes) -> tuple[bytes, list[Fault], bool]:
 def _draft(whole: bytes, faults: Sequence[Fault], now_ms: int) -> Draft:
     """Problem 422 with these faults, too, where fields do not fit."""
     try:
-        draft = jobs.read_draft(whole, open_job=True, now_ms=now_ms, max_recipients=0, kept=True)
+        draft = reading.read_draft(whole, open_job=True, now_ms=now_ms, max_recipients=0, kept=True)
     except Problem as problem:
         problem.faults = [*faults, *problem.faults]
         raise

@@ -4,7 +4,7 @@ The sandbox's process is this module, as `python -m services.queueing.compiling`
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from math import ceil
@@ -28,7 +28,7 @@ from services.queueing.tested import marked, shown
 from services.queueing.trial import Tried
 from shared.mail.template_scan import InvalidTemplate, scan
 from shared.making.rendering import Worker
-from shared.net.remembered import Remembered
+from shared.net.remembered import Remembered, no_time_passes
 from shared.process import sandboxed
 from shared.process.sandbox import (
     Killed,
@@ -36,7 +36,7 @@ from shared.process.sandbox import (
     Sandbox,
     Unavailable,
 )
-from shared.words.content import CompiledContent, Subject
+from shared.words.content import CompiledContent, Part, Subject
 from shared.words.errors import Fault, Problem
 from shared.words.variables import NONE
 
@@ -44,6 +44,9 @@ from shared.words.variables import NONE
 RENDER = b"R"
 #: Of chance in the boundaries of a content.
 CHANCE_BYTES = 16
+#: Contents without logic that are remembered whole, of jobs that come in the same words but for their recipients
+#: (`reading`); and for how long, since all that is made of one meanwhile has the same boundaries.
+MOST_CONTENTS, CONTENT_S = 256, 60.0
 #: Light templates whose result is remembered: a shop sends the same ones all day, each time to somebody else. None is
 #: longer than `LIGHT_CHARS`, and so a process keeps 15 MB of them at most.
 MOST_REMEMBERED = 256
@@ -54,19 +57,33 @@ _decode_templated = msgspec.msgpack.Decoder(Templated).decode
 
 
 class Compiler:
-    """Compiles with the help of a sandbox. `chance` gives so many bytes of it."""
+    """Compiles with the help of a sandbox. `chance` gives so many bytes of it; `monotonic` counts seconds."""
 
     def __init__(
-        self, sandbox: Sandbox, chance: Callable[[int], bytes] = secrets.token_bytes, aside: Aside | None = None
+        self,
+        sandbox: Sandbox,
+        chance: Callable[[int], bytes] = secrets.token_bytes,
+        aside: Aside | None = None,
+        monotonic: Callable[[], float] = no_time_passes,
     ) -> None:
         self._sandbox = sandbox
         self._chance = chance
         self._aside = aside or Aside()
         self._remembered = Remembered[tuple[str, bytes], Templated](MOST_REMEMBERED)
+        self._contents = Remembered[tuple[str, Limits, Hashable], CompiledContent](MOST_CONTENTS, monotonic)
 
     async def compile(self, draft: Draft, limits: Limits, tenant: str = "") -> CompiledContent | list[Fault]:
         """See `compile_content`; tenants take turns. A test shows that it is one. Problem 503 where no process can be
         had, 429 where this tenant can have none."""
+        name = tenant, limits, draft.known_as
+        if draft.known_as is not None and (known := self._contents.known(name)) is not None:
+            return known
+        whole = await self._whole(draft, limits, tenant)
+        if draft.known_as is not None and not isinstance(whole, list) and _is_untried(whole):
+            self._contents.keep(name, whole, CONTENT_S)
+        return whole
+
+    async def _whole(self, draft: Draft, limits: Limits, tenant: str) -> CompiledContent | list[Fault]:
         job = draft.request
         tried = translating.tried_in("", draft) if draft.translations else draft.tried
         templated = await self._templated(job, limits, tenant, tried)
@@ -161,6 +178,12 @@ def _name(given: Sources, tenant: str) -> tuple[str, bytes] | None:
     except UnicodeEncodeError:
         return None
     return tenant, blake2b(packed, digest_size=16).digest()
+
+
+def _is_untried(compiled: CompiledContent) -> bool:
+    """Whether it is the same whoever it is tried with: nothing in it is rendered before it is sent."""
+    parts = [one for one in compiled.body if isinstance(one, Part)]
+    return not compiled.personal and not compiled.subject.template and not any(part.template for part in parts)
 
 
 def _size(job: JobRequest) -> int:

@@ -7,21 +7,19 @@ index, and the others go on. A job in which nobody is left is refused.
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from services.queueing import characters, cut, doubts, undefined, way_out, whom, windows
+from services.queueing import characters, doubts, undefined, way_out, windows
 from services.queueing.amp import EXAMPLE as AMP_EXAMPLE
 from services.queueing.attachments import Attachment
-from services.queueing.cut import fault_of, refuse_not_json
-from services.queueing.pieces import MAX_FAULTS, Piece, pieces, refused, rows_of
-from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
+from services.queueing.pieces import MAX_FAULTS, refused
+from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted
 from services.queueing.track import Track
 from services.queueing.trial import Tried
 from services.queueing.whom import Addressee, RecipientsFrom
@@ -30,7 +28,7 @@ from shared.redis.recipients import Waiting
 from shared.words import content, rates
 from shared.words.content import MAX_COPIES
 from shared.words.described import says
-from shared.words.errors import NOT_JSON, Fault, Problem
+from shared.words.errors import Fault
 from shared.words.result_sets import Expression
 from shared.words.targets import Target
 from shared.words.way_out import WAY_OUT
@@ -42,18 +40,6 @@ MAX_AGE_MS = {"bulk": 3 * 86_400_000, "transactional": 86_400_000, "one_to_one":
 LATE_MS = 60_000
 #: The furthest that `send_at` and `expires_at` may lie ahead.
 HORIZON_MS = 366 * 86_400_000
-#: Commas of a body: values take time and memory before anybody can say what is wrong with them, and the decoder gives
-#: nothing back meanwhile. 10,000 recipients with forty values each have as many; decoding them takes some 50 ms.
-MAX_VALUES = 400_000
-#: And bytes of the fields of a job that hold values of any shape, before they are decoded.
-MAX_FIELD_BYTES = {"variables": 400_000, "headers": 400_000, "tags": 10_000, "track": 1_000}
-#: And of those that are one text: what compiling takes, each character written as the longest escape.
-MAX_FIELD_BYTES |= {"html": 6_000_002, "text": 3_000_002, "mjml": 6_000_002, "amp": 1_200_002}
-MAX_FIELD_BYTES |= {"subject": 20_000, "preheader": 20_000, "from": 20_000, "reply_to": 20_000, "template": 1_000}
-MAX_FIELD_BYTES |= dict.fromkeys(whom.FIELDS, 200_000)
-
-#: Fields that a job without a template has.
-NEEDED_ALONE = ("from", "subject")
 
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -224,11 +210,6 @@ def language_of(source: str) -> str:
     return found[1] if found else ""
 
 
-#: The fields of a job by their names in JSON, and what reads each by itself: making either takes longer than reading.
-_KNOWN = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
-_FIELDS = {name: msgspec.json.Decoder(field.type) for name, field in _KNOWN.items()}
-
-
 @dataclass(frozen=True)
 class Job:
     """A job that may be stored. `waiting` has every recipient at its ordinal, rejected ones too; `warnings` are about
@@ -252,12 +233,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Draft:
-    """A job whose content is not compiled yet: `rate` as it is stored, `tried` the recipients that the content is tried
-    with. `faults` are those that are known."""
+    """A job whose content is not compiled yet: `rate` as it is stored. `faults` are those that are known."""
 
     request: JobRequest
     rate: str
-    tried: list[Tried]
     recipients: list[Recipient]
     open_job: bool
     send_at_ms: int
@@ -271,6 +250,15 @@ class Draft:
     given: frozenset[str] = frozenset()
     #: What is hardly meant so of its times.
     remarks: Sequence[Fault] = ()
+    #: Whom the content is tried with, where it is not the first of the recipients.
+    stored: Sequence[Tried] | None = None
+    #: All that decides what its content becomes, if others are likely to have it too (`reading`).
+    known_as: Hashable = None
+
+    @property
+    def tried(self) -> Sequence[Tried]:
+        """The recipients that the content is tried with."""
+        return first_accepted(self.recipients, self.request.stream) if self.stored is None else self.stored
 
     @property
     def comes_alone(self) -> bool:
@@ -278,36 +266,25 @@ class Draft:
         return self.open_job or self.selection is not None
 
 
-def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int, kept: bool = False) -> Draft:
-    """All of it but its content. `kept`: of an open job, whose recipients are stored. Problem if its fields do not
-    fit."""
-    request, faults = _read_fields(body)
-    selects, listed = request.pop("recipients_from", None), request.pop("recipients", None)
-    selection, selection_faults = whom.read_selection(selects, open_job)
-    if whom.is_addressed(request, faults):
-        also = {"recipients": listed, "recipients_from": selects}
-        recipients, recipient_faults = whom.read_addressees(request, faults, also=also, open_job=open_job and not kept)
-    else:
-        recipients, recipient_faults = _read_recipients(listed, open_job, max_recipients, selects is not None)
-    recipients = [] if kept else recipients
-    faults += selection_faults + recipient_faults
-    if faults:
-        raise refused(faults)
-    job = JobRequest(**{_KNOWN[name].name: value for name, value in request.items()})
-    # Null and nothing say no more than that it is left out: a job that is changed comes back with all its fields.
-    given = frozenset(name for name, value in request.items() if value not in (None, ""))
-    return replace(draft_of(job, recipients, now_ms), open_job=open_job, selection=selection, given=given)
-
-
-def draft_of(job: JobRequest, recipients: list[Recipient], now_ms: int) -> Draft:
+def draft_of(
+    job: JobRequest,
+    recipients: list[Recipient],
+    now_ms: int,
+    *,
+    open_job: bool = False,
+    selection: Expression | Target | None = None,
+    given: frozenset[str] = frozenset(),
+    known_as: Hashable = None,
+) -> Draft:
     """What is still to be looked at of a job whose fields fit."""
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
     rate, rate_faults = _rate(job)
     faults += rate_faults + _at_most_once_faults(job) + _word_faults(job)
     faults += windows.read(job.window, job.spread, job.best_hour, job.stream)[1]
-    tried = first_accepted(recipients, job.stream)
-    remarks = _time_remarks(job, now_ms)
-    return Draft(job, rate, tried, recipients, False, send_at_ms, expires_at_ms, faults, remarks=remarks)
+    return Draft(
+        job, rate, recipients, open_job, send_at_ms, expires_at_ms, faults,
+        selection=selection, given=given, remarks=_time_remarks(job, now_ms), known_as=known_as,
+    )  # fmt: skip
 
 
 def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
@@ -330,8 +307,10 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
         raise refused(faults)
     warnings += [*draft.remarks, *_remarks(draft.request, compiled)]
     times = draft.send_at_ms, draft.expires_at_ms
-    job = Job(draft.request, compiled, waiting, rejected, *times, warnings, files=files)
-    return replace(job, selection=draft.selection, template=draft.template, own=draft.own)
+    return Job(
+        draft.request, compiled, waiting, rejected, *times, warnings,
+        selection=draft.selection, template=draft.template, own=draft.own, files=files,
+    )  # fmt: skip
 
 
 def _placed(faults: list[Fault], draft: Draft) -> list[Fault]:
@@ -387,65 +366,6 @@ _NOT_KNOWN = (
 def pack_source(request: JobRequest) -> bytes:
     """What a job's content is made from, to make it anew when some of it is changed."""
     return zlib.compress(msgspec.json.encode(request), 1)
-
-
-# The body, field by field, so that all faults are found
-
-
-def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
-    if (values_count := cut.count(body, b",")) > MAX_VALUES:
-        detail = f"about {values_count} values; at most {MAX_VALUES} in one request: open the job and append recipients"
-        raise Problem("body_too_large", detail)
-    raw = pieces(body)
-    unknown = (name for name in raw if name not in _KNOWN)
-    faults = [Fault(f"$.{name}"[:100], "no such field") for name in islice(unknown, MAX_FAULTS)]
-    values: dict[str, Any] = {}
-    for name, one in _KNOWN.items():
-        if name not in raw:
-            if one.required or (name in NEEDED_ALONE and "template" not in raw):
-                faults.append(Fault(f"$.{name}", "required"))
-        elif name in ("recipients", "recipients_from"):
-            values[name] = raw[name]
-        elif len(memoryview(raw[name].json)) > MAX_FIELD_BYTES.get(name, len(body)):
-            faults.append(Fault(f"$.{name}", f"longer than {MAX_FIELD_BYTES[name]} bytes"))
-        else:
-            try:
-                values[name] = _FIELDS[name].decode(raw[name].json)
-            except NOT_JSON as fault:
-                refuse_not_json(fault, raw[name].json, raw[name].begin)
-                faults.append(fault_of(f"$.{name}", fault))
-    return values, faults
-
-
-def _read_recipients(
-    given: Piece | None, open_job: bool, max_recipients: int, selects: bool
-) -> tuple[list[Recipient], list[Fault]]:
-    if given is None:
-        return [], [] if open_job or selects else [Fault("$.recipients", "required")]
-    if selects:
-        return [], [Fault("$.recipients", "either `recipients` or `recipients_from`, not both")]
-    if open_job:
-        return [], [Fault("$.recipients", whom.NOT_YET)]
-    try:
-        rows = rows_of(given)
-    except msgspec.ValidationError as fault:
-        return [], [fault_of("$.recipients", fault)]
-    except NOT_JSON as fault:
-        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
-    if not rows:
-        return [], [Fault("$.recipients", "at least one recipient is needed")]
-    if len(rows) > max_recipients:
-        what = f"{len(rows)} recipients; at most {max_recipients} in one request: open the job and append them"
-        return [], [Fault("$.recipients", what)]
-    recipients = []
-    faults = []
-    for index, row in enumerate(rows):
-        recipient = read_recipient(row.json, f"$.recipients[{index}]", row.begin)
-        if isinstance(recipient, Fault):
-            faults.append(recipient)
-        else:
-            recipients.append(recipient)
-    return recipients, faults
 
 
 # Times and content

@@ -16,7 +16,7 @@ from typing import Annotated, Protocol
 import msgspec
 from prometheus_client import Counter
 
-from services.queueing import checks, jobs, undefined, whom
+from services.queueing import checks, jobs, reading, undefined, whom
 from services.queueing.aside import Aside
 from services.queueing.checks import Check
 from services.queueing.compile import Limits
@@ -139,7 +139,7 @@ class Previewing:
         tenant = principal.tenant
         alone = not await self._aside.do(tenant, len(body), _names_recipients, body)
         draft = await self._aside.do(
-            tenant, len(body), jobs.read_draft, body, open_job=alone, now_ms=self._now_ms(),
+            tenant, len(body), reading.read_draft, body, open_job=alone, now_ms=self._now_ms(),
             max_recipients=self._max_recipients,
         )  # fmt: skip
         draft = await self._taking.with_template(tenant, draft)

@@ -63,12 +63,13 @@ class Room:
         self._store = store
         self._families = families
         self._defaults = defaults
+        self._usual = quotas.limits(defaults, {})
         self._now_ms = now_ms
         self._monotonic = monotonic
         self._known: dict[str, _Known] = {}
 
-    def limits(self, own: Mapping[str, int]) -> dict[str, int]:
-        return quotas.limits(self._defaults, own)
+    def limits(self, own: Mapping[str, int]) -> Mapping[str, int]:
+        return quotas.limits(self._defaults, own) if own else self._usual
 
     @asynccontextmanager
     async def taken(self, tenant: str, own: Mapping[str, int], wanted: Mapping[str, int]) -> AsyncIterator[None]:
@@ -76,14 +77,14 @@ class Room:
         leaves its room with the next reading, as what was stored does."""
         every = await self._check(tenant, own, wanted)
         for known in every:
-            known.under_way.update(wanted)
+            _add(known.under_way, wanted)
         try:
             yield
         finally:
             # What a script may have stored counts until it is read.
             for known in every:
-                known.under_way.subtract(wanted)
-                known.stored.update(wanted)
+                _add(known.under_way, wanted, -1)
+                _add(known.stored, wanted)
 
     async def check(self, tenant: str, own: Mapping[str, int], wanted: Mapping[str, int]) -> None:
         """Problem 429 if there is not so much room now: before a body is read."""
@@ -111,13 +112,15 @@ class Room:
         name = ""
         for age_s in (FRESH_S, REFUSED_S):
             await self._read(known, age_s)
-            name = next((name for name, more in wanted.items() if _beyond(name, more, known, most)), "")
+            name = _first_beyond(wanted, known, most)
             if not name:
                 return
         quota = name.partition(":")[0]
         raise quotas.exceeded(quota, most[quota], known.used(name), RETRY_AFTER_S[quota])
 
     async def _read(self, known: _Known, age_s: float) -> None:
+        if self._monotonic() - known.read_at < age_s and not known.reading.locked():
+            return
         async with known.reading:
             if self._monotonic() - known.read_at < age_s:
                 return
@@ -131,6 +134,19 @@ class Room:
                 known.stored.update(before)
                 raise
             known.read_at = self._monotonic()
+
+
+def _add(counts: Counter[str], wanted: Mapping[str, int], times: int = 1) -> None:
+    """As `Counter.update`, in half the time."""
+    for name, more in wanted.items():
+        counts[name] += times * more
+
+
+def _first_beyond(wanted: Mapping[str, int], known: _Known, most: Mapping[str, int]) -> str:
+    for name, more in wanted.items():
+        if _beyond(name, more, known, most):
+            return name
+    return ""
 
 
 def _beyond(name: str, more: int, known: _Known, most: Mapping[str, int]) -> bool:

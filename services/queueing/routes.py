@@ -47,7 +47,7 @@ def routes(parts: Parts) -> Mounted:
     aside = Aside()
     room = Room(store, settings.quotas.by_name(), parts.now_ms, parts.monotonic, parts.tenants)
     domains = SendingDomains(parts.client, parts.vault, ours=settings.own_hosts)
-    compiler = compiling.Compiler(sandbox, aside=aside)
+    compiler = compiling.Compiler(sandbox, aside=aside, monotonic=parts.monotonic)
     stored = TemplateStore(parts.client, parts.partitions, parts.monotonic)
     taking = Taking(
         store,

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from services.queueing import jobs, lacking, own_files, recipients, undefined, windows
+from services.queueing import jobs, lacking, own_files, reading, recipients, undefined, windows
 from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft
@@ -136,7 +136,13 @@ class Taking:
         tenant, size = principal.tenant, len(body)
         now_ms = self._now_ms()
         draft = await self._aside.do(
-            tenant, size, jobs.read_draft, body, open_job=open_job, now_ms=now_ms, max_recipients=self._max_recipients
+            tenant,
+            size,
+            reading.read_draft,
+            body,
+            open_job=open_job,
+            now_ms=now_ms,
+            max_recipients=self._max_recipients,
         )
         draft = await self.with_template(tenant, draft)
         compiled = await self._compiler.compile(draft, Limits(), tenant)

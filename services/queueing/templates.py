@@ -15,8 +15,9 @@ import msgspec
 from msgspec import Meta
 
 from services.queueing.attachments import Attachment
-from services.queueing.jobs import MAX_FIELD_BYTES, Draft, JobRequest, TemplateNamed
+from services.queueing.jobs import Draft, JobRequest, TemplateNamed
 from services.queueing.placeholders import placeholders
+from services.queueing.reading import MAX_FIELD_BYTES
 from services.queueing.recipients import Variables
 from services.queueing.translating import MAX_BYTES, MAX_LANGUAGES, worded
 from services.queueing.wording import Wording
@@ -241,7 +242,7 @@ def tried(kept: Kept) -> Draft:
     )
     translations = {language: _with_subject(one) for language, one in kept.translations.items()}
     whole = worded(job, _with_subject(kept.wording))
-    return Draft(whole, "", [], [], True, 0, 0, [], translations=translations)
+    return Draft(whole, "", [], True, 0, 0, [], translations=translations)
 
 
 def _with_subject(one: Wording) -> Wording:
@@ -330,6 +331,7 @@ def filled(draft: Draft, kept: Kept, used: Used) -> Draft:
     return replace(
         draft,
         request=request,
+        known_as=None,
         translations=translations,
         template=str(used),
         # Who changes it later, before it starts, changes what was made of this version.

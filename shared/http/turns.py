@@ -4,7 +4,8 @@ A request is a coroutine; what it does between two waits is a step, and a step i
 step's time is counted to its tenant. A tenant that took more than `LIGHT_S` of the last second is heavy. Steps of heavy
 tenants go one at a time, each tenant's in their order and the tenants in turns; and while there are light ones, a heavy
 step is followed by a pause of three times its length, so that the heavy have a quarter of the loop at most, in pieces,
-however many requests they send at once. A heavy tenant that is alone has all of the loop.
+however many requests they send at once. Heavy tenants among themselves have all of the loop, and waiting costs as much
+as a short step: so then the first `ROUND_S` of each round of the loop are free, and no more than that goes at a time.
 
 Counted is what the coroutine itself does, and what the loop did for it before, such as receiving a piece of its body:
 not what it gives to threads, to tasks of its own or to other processes.
@@ -33,6 +34,9 @@ LIGHT_AGO_S = 0.25
 #: some ten times, and waits each time for what is under way: at 1 the others' slowest took 2.8 times as long beside
 #: somebody who sends 8 MB bodies without end, at 3 they took as long as ever.
 RESTS = 3
+#: What is under way when somebody light comes after a while: no more than the server does for twenty requests outside
+#: of their coroutines, which nothing holds.
+ROUND_S = 0.005
 #: No step is held longer for what the one before it took.
 MAX_PAUSE_S = 0.25
 #: Above that, tenants that wait for nothing and took nothing lately are forgotten.
@@ -70,7 +74,13 @@ class Turns:
         self._known: dict[str, _Tenant] = {}
         #: Heavy tenants with a step that waits: the next one first.
         self._heavy: OrderedDict[str, _Tenant] = OrderedDict()
-        self._is_one_under_way = False
+        self._are_going = False
+        #: Of the steps that were given their turn together: how many are not over, and what the others took.
+        self._given = 0
+        self._took_s = 0.0
+        #: What steps of heavy tenants took in this round of the loop; and what one takes, about.
+        self._round_s: float | None = None
+        self._step_s = ROUND_S
         self._light_at = -math.inf
         #: Of the step that is under way.
         self._received_bytes = 0
@@ -104,7 +114,15 @@ class Turns:
         if tenant.took(now) <= LIGHT_S:
             self._light_at = now
             return False
-        return True
+        if now - self._light_at < LIGHT_AGO_S:
+            return True
+        if self._round_s is None:
+            self._round_s = 0.0
+            asyncio.get_running_loop().call_soon(self._round_over)
+        return self._round_s >= ROUND_S
+
+    def _round_over(self) -> None:
+        self._round_s = None
 
     async def turn(self, tenant: _Tenant) -> None:
         """Returns when the step may go. `ended` is called after it."""
@@ -112,8 +130,8 @@ class Turns:
         mine = asyncio.get_running_loop().create_future()
         tenant.waiting.append(mine)
         self._heavy.setdefault(tenant.name, tenant)
-        if not self._is_one_under_way:
-            self._is_one_under_way = True
+        if not self._are_going:
+            self._are_going = True
             asyncio.get_running_loop().call_soon(self._next)
         try:
             await mine
@@ -123,29 +141,41 @@ class Turns:
             raise
 
     def ended(self, took_s: float) -> None:
-        """The step that had its turn is over: the next one goes, at once or after a pause."""
-        asyncio.get_running_loop().call_later(self.pause_s(took_s), self._next)
+        """A step that had its turn is over: when all that went with it are, the next ones go, at once or after a
+        pause."""
+        self._took_s += took_s
+        self._step_s += (max(took_s, 1e-5) - self._step_s) / 16
+        self._given -= 1
+        if not self._given:
+            took_s, self._took_s = self._took_s, 0.0
+            asyncio.get_running_loop().call_later(self.pause_s(took_s), self._next)
 
     def pause_s(self, took_s: float) -> float:
         """How long the heavy rest after a step that took so long."""
-        return min(RESTS * took_s, MAX_PAUSE_S) if self._clock() - self._light_at < LIGHT_AGO_S else 0.0
+        return min(RESTS * took_s, MAX_PAUSE_S) if self._is_light_there() else 0.0
+
+    def _is_light_there(self) -> bool:
+        return self._clock() - self._light_at < LIGHT_AGO_S
 
     def _next(self) -> None:
-        while self._heavy:
+        most = 1 if self._is_light_there() else max(1, int(ROUND_S / self._step_s))
+        while self._heavy and self._given < most:
             name, tenant = self._heavy.popitem(last=False)
             mine = tenant.waiting.popleft()
             if tenant.waiting:
                 self._heavy[name] = tenant
             if not mine.done():
                 mine.set_result(None)
-                return
-        self._is_one_under_way = False
+                self._given += 1
+        self._are_going = self._given > 0
 
     def count(self, tenant: _Tenant, took_s: float) -> float:
         """All that a step took, with what was received for it."""
         took_s += self._received_bytes * BODY_BYTE_S
         self._received_bytes = 0
         tenant.used += took_s
+        if self._round_s is not None:
+            self._round_s += took_s
         return took_s
 
     def now(self) -> float:

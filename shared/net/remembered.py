@@ -15,14 +15,14 @@ Question = TypeVar("Question", bound=Hashable)
 Answer = TypeVar("Answer")
 
 
-def _no_time_passes() -> float:
+def no_time_passes() -> float:
     return 0.0
 
 
 class Remembered(Generic[Question, Answer]):
     """At most `most` answers. `clock` counts seconds and never goes back; without one, answers hold for ever."""
 
-    def __init__(self, most: int, clock: Callable[[], float] = _no_time_passes) -> None:
+    def __init__(self, most: int, clock: Callable[[], float] = no_time_passes) -> None:
         self._most = most
         self._clock = clock
         self._kept: OrderedDict[Question, tuple[float, Answer]] = OrderedDict()

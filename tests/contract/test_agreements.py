@@ -3,7 +3,7 @@
 import json
 
 from services.local import run
-from services.queueing import jobs, recipients
+from services.queueing import reading, recipients
 from services.queueing.compile import Limits
 from services.tracking import recorder
 from shared.process import lifecycle
@@ -17,12 +17,12 @@ ESCAPE, QUOTES = len(json.dumps("\x01")) - 2, 2
 
 
 def test_no_text_that_compiling_takes_is_too_long_to_be_read() -> None:
-    assert jobs.MAX_FIELD_BYTES["html"] >= LIMITS.html_bytes * ESCAPE + QUOTES
-    assert jobs.MAX_FIELD_BYTES["text"] >= LIMITS.text_bytes * ESCAPE + QUOTES
+    assert reading.MAX_FIELD_BYTES["html"] >= LIMITS.html_bytes * ESCAPE + QUOTES
+    assert reading.MAX_FIELD_BYTES["text"] >= LIMITS.text_bytes * ESCAPE + QUOTES
     # A character beyond the first 65,536 takes two escapes.
-    assert jobs.MAX_FIELD_BYTES["subject"] >= LIMITS.subject_chars * 2 * ESCAPE + QUOTES
-    assert jobs.MAX_FIELD_BYTES["variables"] >= LIMITS.variables_bytes * ESCAPE
-    assert jobs.MAX_FIELD_BYTES["headers"] >= LIMITS.headers * LIMITS.header_chars * ESCAPE
+    assert reading.MAX_FIELD_BYTES["subject"] >= LIMITS.subject_chars * 2 * ESCAPE + QUOTES
+    assert reading.MAX_FIELD_BYTES["variables"] >= LIMITS.variables_bytes * ESCAPE
+    assert reading.MAX_FIELD_BYTES["headers"] >= LIMITS.headers * LIMITS.header_chars * ESCAPE
     assert recipients.MAX_RECIPIENT_BYTES >= targets.MAX_VARIABLES_BYTES
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.queueing import jobs, pieces
+from services.queueing import pieces, reading
 from services.queueing.appending import MAX_JSON_LINE_BYTES, MAX_LINE_BYTES, CsvRows, JsonRows
 from services.queueing.compile import Limits
 from services.queueing.recipients import MAX_METADATA, MAX_VARIABLES, Recipient, read_recipient, wait
@@ -340,7 +340,7 @@ def _job(recipient: dict[str, Any]) -> list[Any]:
     """In the body of a job, as it is decoded whole."""
     body = {"from": "a@b.fr", "subject": "s", "text": "t", "recipients": [recipient]}
     try:
-        read = jobs.read_draft(json.dumps(body).encode(), open_job=False, now_ms=0, max_recipients=10)
+        read = reading.read_draft(json.dumps(body).encode(), open_job=False, now_ms=0, max_recipients=10)
     except Problem as problem:
         return problem.faults
     return read.recipients
@@ -404,7 +404,7 @@ def test_the_variables_of_a_job_have_the_limits_of_a_recipients(variables: dict[
     body = {"from": "a@b.fr", "subject": "s", "text": "t", "recipients": [{"email": "a@x.fr"}], **variables}
 
     with pytest.raises(Problem) as problem:
-        jobs.read_draft(json.dumps(body).encode(), open_job=False, now_ms=0, max_recipients=10)
+        reading.read_draft(json.dumps(body).encode(), open_job=False, now_ms=0, max_recipients=10)
 
     assert problem.value.faults[0].at.startswith("$.variables")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.queueing import cut, jobs
+from services.queueing import cut, reading
 from services.queueing import pieces as piecewise
 from shared.words.errors import Problem
 
@@ -112,7 +112,7 @@ BODIES = {
 
 def refused(body: bytes) -> tuple[int, str, Any]:
     with pytest.raises(Problem) as problem:
-        jobs.read_draft(body, open_job=False, now_ms=0, max_recipients=10)
+        reading.read_draft(body, open_job=False, now_ms=0, max_recipients=10)
     return problem.value.status, problem.value.detail, problem.value.faults
 
 

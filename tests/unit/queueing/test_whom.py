@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.queueing import jobs
+from services.queueing import jobs, reading
 from services.queueing.compile import Limits
 from shared.words.errors import Problem
 from tests.jobs import read_job
@@ -121,7 +121,7 @@ def test_a_variable_that_the_job_does_not_have_is_empty_for_all_and_warned_of() 
 def test_who_is_stored_with_the_job_is_read_again_with_what_was_changed() -> None:
     body = orjson.dumps({**GOOD, "subject": "autre"})
 
-    draft = jobs.read_draft(body, open_job=True, now_ms=NOW_MS, max_recipients=0, kept=True)
+    draft = reading.read_draft(body, open_job=True, now_ms=NOW_MS, max_recipients=0, kept=True)
 
     assert (draft.recipients, [one.email for one in draft.request.to]) == ([], ["Ana@Exemple.FR", "zoe@exemple.fr"])
 
