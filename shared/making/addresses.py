@@ -30,6 +30,12 @@ class Addresses:
             if name == UNSUBSCRIBE_URL or name in used
         ]
 
+    def for_job(self, tokens: JobTokens) -> "Addresses":
+        """Of another job of the same content."""
+        again = object.__new__(Addresses)
+        again.__dict__ |= self.__dict__ | {"_tokens": tokens}
+        return again
+
     def pages(self, ordinal: int, address: str) -> dict[str, str]:
         """Those of the recipient's pages that the mail needs, by the names that templates have for them. Those of a
         test have nobody's address, and so nothing comes of them; but that who leaves has left."""

@@ -1,11 +1,12 @@
 """Bodies: the static bytes of a job's mails and the slots between them, filled for one recipient after the other.
 
-Theory of operation. Once per job the compiled body becomes a list of byte strings, some of them slots; one list for
-recipients who are tracked, one for those who are not. A body is that list, copied, with its slots filled, joined:
+Theory of operation. Once per content the compiled body becomes a list of byte strings, some of them slots; one list for
+recipients who are tracked, one for those who are not. Nothing static in it is of one job alone, so that the next job of
+the same content has it too (`Layout.for_job`). A body is that list, copied, with its slots filled, joined:
 
     variables       looked up, printed, escaped, encoded: each path once, however many slots it has
-    tracked links   all but sixteen characters of the recipient and the tail of each token is static
-                    (`shared.words.tokens`), soft breaks included, because the lengths are known
+    tracked links   all but the first 32 characters and the tail of each token is static (`shared.words.tokens`), soft
+                    breaks included, because the lengths are known
     other links     an href that depends on the recipient is rendered first, then the token is made of where it leads
     parts of logic  their islands (`islands`) are rendered by the engine, elsewhere; here their marks
                     (`shared.words.content`) are replaced, and they are encoded
@@ -15,7 +16,7 @@ A slot begins on a line of its own, so it is filled without looking at columns.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from html import unescape
 from html.entities import html5
@@ -48,8 +49,8 @@ from shared.words.content import (
     Variable,
 )
 from shared.words.tokens import (
+    BEGIN_CHARS,
     MAX_POSITION,
-    RECIPIENT_CHARS,
     JobTokens,
     LinkShape,
     destination,
@@ -144,13 +145,13 @@ class Layout:
         self._tokens = tokens
         self._urls = urls
         self._marks = marks
-        self._ours = tuple(map(_without_scheme, (urls.click, urls.open, *urls.pages, urls.document)))
+        self._ours = _ours(urls)
         self._pieces: list[bytes] = []
         self._after_slot = True
-        self._recipients: list[int] = []
+        self._begins: list[int] = []
         self._tails: list[int] = []
         self._shapes: list[LinkShape] = []
-        #: Of links to tracked documents: the places of the recipient and of the tail, and what they have in common.
+        #: Of links to tracked documents: the places of the begin and of the tail, and what they have in common.
         self._document_links: list[tuple[int, int, LinkShape]] = []
         self._variables: dict[tuple[Kind, tuple[str, ...]], list[int]] = {}
         self._pages: list[tuple[str, int]] = []
@@ -158,8 +159,6 @@ class Layout:
         self._hrefs: list[tuple[int, Link, Kind]] = []
         #: Of each part with logic: where the nth island goes, and whether the last one ends the part.
         self._islands: list[tuple[Kind, list[int], bool]] = []
-        #: No line of the bodies has to be changed for SMTP: of what fills the slots that is known.
-        self.is_wire_ready = True
         for item in body:
             if isinstance(item, bytes):
                 self._add(item)
@@ -168,6 +167,14 @@ class Layout:
             else:
                 for segment in item.segments:
                     self._place(segment, item.kind)
+        #: No line of the bodies has to be changed for SMTP: of what fills the slots that is known.
+        self.is_wire_ready = _are_wire_ready(self._pieces)
+
+    def for_job(self, tokens: JobTokens, marks: Marks) -> "Layout":
+        """The bodies of another job of the tenant, of the same content and with the same generation of keys."""
+        again = object.__new__(Layout)
+        again.__dict__ |= self.__dict__ | {"_tokens": tokens, "_marks": marks}
+        return again
 
     def fill(self, ordinal: int, address: str, variables: Mapping[str, Any], texts: Mapping[Name, str]) -> bytes:
         """The body for one recipient, at that address; those of their pages are among the variables; `texts` are the
@@ -175,9 +182,9 @@ class Layout:
         pieces = self._pieces.copy()
         mark = self._tokens.mark(address) if self._tracked else b""
         if self._shapes:
-            recipient, tails = self._tokens.clicks(ordinal, mark, self._shapes)
-            for at in self._recipients:
-                pieces[at] = recipient
+            begin, tails = self._tokens.clicks(ordinal, mark, self._shapes)
+            for at in self._begins:
+                pieces[at] = begin
             for at, tail in zip(self._tails, tails, strict=True):
                 pieces[at] = tail
         if self._document_links:
@@ -205,12 +212,11 @@ class Layout:
 
     def _fill_documents(self, pieces: list[bytes], ordinal: int, mark: bytes) -> None:
         shapes = [shape for _, _, shape in self._document_links]
-        recipient, tails = self._tokens.clicks(ordinal, mark, shapes, b"D")
-        for (begin, end, _), tail in zip(self._document_links, tails, strict=True):
-            pieces[begin], pieces[end] = recipient, tail
+        begin, tails = self._tokens.clicks(ordinal, mark, shapes, b"D")
+        for (first, last, _), tail in zip(self._document_links, tails, strict=True):
+            pieces[first], pieces[last] = begin, tail
 
     def _add(self, static: bytes) -> None:
-        self.is_wire_ready = self.is_wire_ready and is_wire_ready(static)
         if self._after_slot:
             self._pieces.append(static)
             self._after_slot = False
@@ -272,30 +278,30 @@ class Layout:
             self._add(encode(_substituted(link.source, {}, kind)))
 
     def _place_tracked(self, position: int, url: str) -> None:
-        """Soft breaks go where neither the recipient's characters nor the tail are cut."""
+        """Soft breaks go where neither the first characters of the token nor its tail are cut."""
         name = self._documents.get(position)
         if name is None:
             shape = self._tokens.link(position, url)
-            begin = self._urls.click.encode("ascii") + self._tokens.click_head
+            base = self._urls.click
         else:
             shape = self._tokens.document_link(position, url, name)
-            begin = self._urls.document.encode("ascii") + self._tokens.document_head
-        before, column = wrap(begin, 0)
-        if column + RECIPIENT_CHARS >= MAX_LINE_CHARS:
+            base = self._urls.document
+        before, column = wrap(base.encode("ascii"), 0)
+        if column + BEGIN_CHARS >= MAX_LINE_CHARS:
             before, column = before + SOFT_BREAK, 0
-        fixed, column = wrap(shape.fixed, column + RECIPIENT_CHARS)
+        fixed, column = wrap(shape.fixed, column + BEGIN_CHARS)
         if column + shape.tail_chars >= MAX_LINE_CHARS:
             fixed += SOFT_BREAK
         self._add(before)
-        recipient = self._slot()
+        begin = self._slot()
         self._add(fixed)
         tail = self._slot()
         if name is None:
-            self._recipients.append(recipient)
+            self._begins.append(begin)
             self._tails.append(tail)
             self._shapes.append(shape)
         else:
-            self._document_links.append((recipient, tail, shape))
+            self._document_links.append((begin, tail, shape))
 
     def _is_ours(self, url: str) -> bool:
         """Whether it leads to a page of ours, however its scheme and host are written."""
@@ -335,6 +341,17 @@ class Layout:
 def nonce(key: bytes, job: str) -> str:
     """What stands in a job's marks: 64 bits that nobody has without the key, as digits: no filter changes them."""
     return str(int.from_bytes(blake2b(job.encode(), digest_size=8, key=key).digest()))
+
+
+def _are_wire_ready(pieces: Sequence[bytes]) -> bool:
+    """Whether each piece is, looked at in one go: between them stands what neither is nor ends a line."""
+    return is_wire_ready(b"=".join(pieces)) and not any(piece.startswith(b".") for piece in pieces)
+
+
+@lru_cache(64)
+def _ours(urls: Urls) -> tuple[str, ...]:
+    """What the addresses of our pages begin with: the same for all jobs of a domain."""
+    return tuple(map(_without_scheme, (urls.click, urls.open, *urls.pages, urls.document)))
 
 
 def _without_scheme(url: str) -> str:

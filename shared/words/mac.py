@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 _BLOCK_BYTES = 64
+#: What each byte of the block becomes in either hash.
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
 class Mac:
@@ -20,8 +22,8 @@ class Mac:
         block = key.ljust(_BLOCK_BYTES, b"\0")
         if len(block) != _BLOCK_BYTES:
             raise ValueError("a key longer than a block is hashed first")
-        self.inner: _Hash = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
-        self.outer: _Hash = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+        self.inner: _Hash = hashlib.sha256(block.translate(_INNER))
+        self.outer: _Hash = hashlib.sha256(block.translate(_OUTER))
 
     def digest(self, message: bytes) -> bytes:
         """All 32 bytes."""

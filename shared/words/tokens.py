@@ -26,8 +26,8 @@ it says nothing about the address, and it is short: one in 2^48 others has the s
 
 Theory of the fast path (`JobTokens`): within a job only the ordinal, the mark and the MAC of a link's token change. 24
 bytes stand before the position, so the first 32 characters are one text for all the links of a mail, and the characters
-up to the MAC are one text for all the mails of a job (`LinkShape.fixed`). What is left for each link is one HMAC and
-its last 16 to 19 characters, encoded for all links at once.
+up to the MAC are one text for all the mails of a tenant's jobs (`LinkShape.fixed`). What is left for each link is one
+HMAC and its last 16 to 19 characters, encoded for all links at once.
 """
 
 import binascii
@@ -60,8 +60,8 @@ TRAP_POSITION = MAX_POSITION
 NO_POSITION = MAX_POSITION
 #: The name of a document, in UTF-8: its length is one byte.
 MAX_DOCUMENT_BYTES = 255
-#: Of a click token, after its first sixteen: what changes from one recipient to the next, but for the tail.
-RECIPIENT_CHARS = 16
+#: Of the token of a click or a document in a mail: what changes from one mail to the next, but for the tail.
+BEGIN_CHARS = 32
 MARK_BYTES = token_signers.MARK_BYTES
 
 _HEAD_BYTES = 14
@@ -140,8 +140,8 @@ def document_name(text: str) -> str:
 
 
 class LinkShape(msgspec.Struct, frozen=True):
-    """What the tokens of one link have in common over the recipients of a job: `fixed`, in base64url, stands between
-    the recipient's characters and the tail, which has `tail_chars`. The rest is for making the tail."""
+    """What the tokens of one link have in common over all jobs and recipients of a tenant: `fixed`, in base64url,
+    stands between the first 32 characters and the tail, which has `tail_chars`. The rest is for making the tail."""
 
     fixed: bytes
     tail_chars: int
@@ -161,9 +161,6 @@ class JobTokens:
         self._signer = key.signer(name, generation)
         self._tenant = _whose(name, generation)
         self._marks = key.marks(tenant)
-        #: The first sixteen characters of all the click tokens of this job, and of those of its documents.
-        self.click_head = _encode((b"C" + self._head)[:12])
-        self.document_head = _encode((b"D" + self._head)[:12])
 
     def mark(self, address: str) -> bytes:
         """The mark of a recipient, however their address is spelt."""
@@ -213,8 +210,8 @@ class JobTokens:
     def clicks(
         self, ordinal: int, mark: bytes, links: Sequence[LinkShape], letter: bytes = b"C"
     ) -> tuple[bytes, list[bytes]]:
-        """The recipient's characters, and the tail of each link. A token is `click_head`, those characters, the link's
-        `fixed`, and its tail; with the letter D it is one of a document, with `document_head`."""
+        """The first characters of them all, and the tail of each link: a token is those characters, the link's `fixed`,
+        and its tail; with the letter D it is one of a document."""
         signed_head = letter + self._head + ordinal.to_bytes(4, "big") + mark
         inner, outer = self._signer.mac.inner.copy, self._signer.mac.outer.copy
         raw: list[bytes] = []
@@ -225,7 +222,7 @@ class JobTokens:
             raw += (link.left_over, second.digest()[:MAC_BYTES], link.padding)
         text = _encode(b"".join(raw))
         tails = [text[at : at + link.tail_chars] for at, link in zip(range(0, len(text), 20), links, strict=True)]
-        return _encode(signed_head[12:]), tails
+        return _encode(signed_head), tails
 
     def _rest(self, position: int, destination: str, before: bytes = b"") -> bytes:
         if not 0 <= position <= MAX_POSITION:

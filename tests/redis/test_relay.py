@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import math
 import quopri
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -69,9 +70,10 @@ from shared.redis.sending_domains import CACHE_SECONDS, SendingDomains
 from shared.redis.suppression import SuppressionList
 from shared.redis.untracked import Told, Untracked, UntrackedList
 from shared.words import content, events, ids, own_files
+from shared.words.generations import Known
 from shared.words.own_files import OwnFile
 from shared.words.sending_domain import INSTALLATION
-from shared.words.tokens import TokenKeys
+from shared.words.tokens import InvalidToken, TokenKeys
 from shared.words.verp import Verp, VerpKeys
 from tests.fakes.passage import FreeGate, FreePassage, Sessions, Unstopped
 from tests.fakes.rendering import RenderingHere
@@ -1702,3 +1704,23 @@ async def test_links_begin_with_the_host_of_the_domain_that_the_mail_is_from(hou
 def unfolded(made: Made | Unmade) -> str:
     assert isinstance(made, Made)
     return made.message.decode().replace("=\r\n", "")
+
+
+@on_one_server
+async def test_jobs_of_the_same_content_have_mails_of_their_own(house: House) -> None:
+    jobs = [await house.job() for _ in range(3)]
+    messages = [events.Ready(tenant=TENANT, job=job, ordinal=0, email="u0@a.test") for job in jobs]
+    tokens, mails = TokenKeys(SECRET), house.mails()
+    rotated = {TENANT: Known(2, frozenset({1}))}
+
+    texts = [unfolded(await mails.make(one)) for one in messages[:2]]
+    mails._origin.tokens.generations.learn(rotated)
+    texts.append(unfolded(await mails.make(messages[2])))
+    tokens.generations.learn(rotated)
+    opened = [re.findall(r"https://t\.exemple\.fr/o/([\w-]+)", text)[0] for text in texts]
+
+    assert [tokens.read(one).job for one in opened[2:]] == jobs[2:]
+    for one in opened[:2]:
+        with pytest.raises(InvalidToken):
+            tokens.read(one)
+    assert [TokenKeys(SECRET).read(one).job for one in opened[:2]] == jobs[:2]

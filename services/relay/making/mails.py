@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -37,6 +37,9 @@ from shared.words.verp import VerpKeys
 JOBS_KEPT = 200
 #: And how large their contents may be together: one with attachments can have 14 MB.
 CONTENT_BYTES_KEPT = 64 * 1024 * 1024
+#: Contents that are remembered beyond their job, and how long one may be: transactional mails of one kind come as jobs
+#: of the same bytes (`queueing.compiling`).
+CONTENTS_KEPT, MOST_CONTENT_BYTES = 100, 65_536
 #: Private keys are opened and loaded once.
 SIGNERS_KEPT = 1000
 #: How long a job goes on without asking again whose its domain is, and what signs for it: that is remembered already.
@@ -90,6 +93,10 @@ class Rendering(Protocol):
         """The parts that hold logic, rendered. TemplateFailed, Unavailable."""
 
 
+class RendererOf(Protocol):
+    def __call__(self, base_url: str, *, job: str) -> Renderer: ...
+
+
 @dataclass(slots=True)
 class Work:
     """What the mails of a job are made with. `signers` is empty where mails leave unsigned; `good_until` is when (ms)
@@ -99,6 +106,7 @@ class Work:
     another now. `dated_ms` is the Date of all mails, where they are copies of one; else 0. With `null_sender` nothing
     comes back."""
 
+    job: str
     stream: str
     from_domain: str
     renderer: Renderer
@@ -110,7 +118,7 @@ class Work:
     good_until: int = 0
     links: str = ""
     generation: int = 0
-    renderer_of: Callable[[str], Renderer] | None = None
+    renderer_of: RendererOf | None = None
     dated_ms: int = 0
     null_sender: bool = False
 
@@ -159,6 +167,7 @@ class Mails:
         self._kept_bytes = 0
         self._loading: dict[str, asyncio.Task[Work | Unmade]] = {}
         self._signers = Remembered[tuple[str, str], Signer](SIGNERS_KEPT)
+        self._alike = Remembered[tuple[str, bytes, bool], Work](CONTENTS_KEPT)
         self._told_until: dict[str, int] = {}
         self._log = structlog.get_logger("relay")
 
@@ -269,17 +278,30 @@ class Mails:
             packed = stored[jobs.CONTENT]
             if not packed:
                 return Unmade("no_such_job", f"job {job} is not stored", final=True)
+            name = tenant, packed, stored[jobs.TEST]
+            like = self._alike.known(name) if len(packed) <= MOST_CONTENT_BYTES else None
+            if like is not None and (work := self._for_job(like, job, tenant)) is not None:
+                return work
             compiled = content.decode(packed)
             origin = self._origin
-            renderer_of = partial(_renderer, compiled, origin=origin, job=job, tenant=tenant, test=stored[jobs.TEST])
-            renderer = renderer_of(origin.base_url)
+            renderer_of = partial(_renderer, compiled, origin=origin, tenant=tenant, test=stored[jobs.TEST])
+            renderer = renderer_of(origin.base_url, job=job)
             size_bytes, links = len(packed), origin.base_url
-            work = Work(compiled.stream, compiled.from_domain, renderer, size_bytes, compiled.rate, links=links)
+            work = Work(job, compiled.stream, compiled.from_domain, renderer, size_bytes, compiled.rate, links=links)
             work.renderer_of, work.generation = renderer_of, origin.tokens.generations.current(tenant)
             if compiled.to_and_cc:
                 work.dated_ms = stored[jobs.STARTED_AT] or ids.job_created_ms(job)
+            elif size_bytes <= MOST_CONTENT_BYTES:
+                self._alike.keep(name, work)
             work.null_sender = compiled.null_sender
             return work
+
+    def _for_job(self, like: Work, job: str, tenant: str) -> Work | None:
+        """What the mails of another job with the same content are made with; None if it has to be made anew."""
+        if like.generation != self._origin.tokens.generations.current(tenant):
+            return None
+        renderer = like.renderer.for_job(job)
+        return None if renderer is None else replace(like, job=job, renderer=renderer, good_until=0)
 
     async def _sign_with(self, work: Work, tenant: str) -> None:
         """The keys of the From domain, which has to be the tenant's even where nothing is signed. CFBL-Address asks for
@@ -290,7 +312,8 @@ class Mails:
         links = domain.links or self._origin.base_url
         generation = self._origin.tokens.generations.current(tenant)
         if (links, generation) != (work.links, work.generation) and work.renderer_of is not None:
-            work.renderer, work.links, work.generation = work.renderer_of(links), links, generation
+            renderer = work.renderer_of(links, job=work.job)
+            work.renderer, work.links, work.generation = renderer, links, generation
         work.return_domain = ours if self._returning is None else await self._returning.domain_of(domain)
         if not self._origin.dkim:
             return

@@ -52,9 +52,9 @@ def test_the_pieces_of_the_fast_path_are_the_whole_token(links: list[tuple[int, 
     mark = fast.mark(ANA)
     shapes = [fast.document_link(*link) for link in links]
 
-    recipient, tails = fast.clicks(7, mark, shapes, b"D")
+    begin, tails = fast.clicks(7, mark, shapes, b"D")
 
-    pieced = [fast.document_head + recipient + shape.fixed + tail for shape, tail in zip(shapes, tails, strict=True)]
+    pieced = [begin + shape.fixed + tail for shape, tail in zip(shapes, tails, strict=True)]
     assert pieced == [fast.document(7, mark, *link) for link in links]
     assert [KEYS.read(one.decode()).document for one in pieced] == [name for _, _, name in links]
 

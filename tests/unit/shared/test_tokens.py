@@ -99,9 +99,10 @@ def test_the_pieces_of_the_fast_path_are_the_whole_token(
     fast = KEYS.for_job(job, tenant)
     shapes = [fast.link(position, destination) for position, destination in links]
 
-    recipient, tails = fast.clicks(ordinal, MARK, shapes)
+    begin, tails = fast.clicks(ordinal, MARK, shapes)
 
-    pieced = [fast.click_head + recipient + shape.fixed + tail for shape, tail in zip(shapes, tails, strict=True)]
+    pieced = [begin + shape.fixed + tail for shape, tail in zip(shapes, tails, strict=True)]
+    assert len(begin) == tokens.BEGIN_CHARS
     assert pieced == [fast.click(ordinal, MARK, position, destination) for position, destination in links]
 
 

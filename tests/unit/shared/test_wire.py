@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.mail.wire import END, is_wire_ready, wire_body
+from shared.making import layout
 
 
 @given(st.lists(st.sampled_from([b"a", b".", b"..", b"\r", b"\n", b"\r\n", b"x y"]), max_size=12).map(b"".join))
@@ -37,3 +38,8 @@ def test_a_message_with_nothing_to_change_is_not_changed() -> None:
     message = b"Subject: x\r\n\r\nhello. you.\r\n"
 
     assert wire_body(message) == message + b".\r\n"
+
+
+@given(st.lists(st.text(alphabet="a.\r\n=", max_size=5).map(str.encode), max_size=5))
+def test_the_pieces_of_a_body_are_looked_at_in_one_go_as_each_by_itself(pieces: list[bytes]) -> None:
+    assert layout._are_wire_ready(pieces) == all(map(is_wire_ready, pieces))
