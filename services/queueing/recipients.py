@@ -219,10 +219,17 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
         metadata=recipient.metadata,
         rejected=reason,
         untracked=recipient.tracking_consent is False,
-        declared=Declared(recipient.kind, recipient.optin, recipient.tracking_consent).code,
+        declared=_declared(recipient),
         time_zone=recipient.time_zone or "",
         key=recipient.key or "",
     )
+
+
+def _declared(recipient: Recipient) -> int:
+    """Most lists say nothing."""
+    if recipient.kind is None and recipient.optin is None and recipient.tracking_consent is None:
+        return 0
+    return Declared(recipient.kind, recipient.optin, recipient.tracking_consent).code
 
 
 def _duplicate(address: str, key: str | None, seen: set[str]) -> str | None:
@@ -260,7 +267,7 @@ def _pack_variables(recipient: Recipient, at: str) -> msgspec.Raw | Fault:
         return Fault(f"{at}.variables", f"{len(packed)} bytes; at most {MAX_VARIABLES_BYTES}")
     if is_deeper(recipient.variables, MAX_DEPTH):
         return Fault(f"{at}.variables", f"nested too deeply; at most {MAX_DEPTH} levels")
-    if (wrong := characters.fault_inside(recipient.variables)) is not None:
+    if (wrong := characters.fault_inside(recipient.variables, packed)) is not None:
         return Fault(f"{at}.variables{wrong[0]}"[:MAX_SHOWN_CHARS], wrong[1])
     return msgspec.Raw(packed)
 
