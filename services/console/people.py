@@ -43,19 +43,7 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
 
     entries, kept, erasure, messages, contacts = with_redis(look)
     own_rule = any(named.pattern == key for named in kept.rules)
-    is_known = bool(
-        entries
-        or kept.bounces
-        or kept.consent
-        or kept.lists
-        or kept.untracked_ms
-        or kept.last_day
-        or kept.usual.counts
-        or own_rule
-        or erasure
-        or messages
-        or contacts
-    )
+    is_known = bool(entries or _is_kept(kept) or own_rule or erasure or messages or contacts)
     if as_json:
         show_json(
             {
@@ -67,6 +55,8 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
                 "untracked_ms": kept.untracked_ms,
                 "last_interaction": shown_day(kept.last_day) if kept.last_day else None,
                 "usual_hours": dict(kept.usual.counts),
+                "marketing_s": kept.marketing_s,
+                "once_s": kept.once_s,
                 "lists": [{"list": name, "state": one.state, "since_ms": one.since_ms} for name, one in kept.lists],
                 "messages": [message._asdict() for message in messages],
                 "contacts": contacts,
@@ -79,6 +69,12 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
         click.echo("nothing is kept of that address")
     if not is_known:
         raise SystemExit(1)
+
+
+def _is_kept(kept: Any) -> bool:
+    """Whether any map has something of an address, beside its rules."""
+    counted = kept.usual.counts or kept.marketing_s or kept.once_s
+    return bool(kept.bounces or kept.consent or kept.lists or kept.untracked_ms or kept.last_day or counted)
 
 
 def _show(entries: Any, kept: Any, erasure: Any, messages: Any) -> None:
@@ -103,6 +99,13 @@ def _show(entries: Any, kept: Any, erasure: Any, messages: Any) -> None:
         hours = ", ".join(f"{hour}:00 ({count})" for hour, count in kept.usual.counts)
         best = next((f"best {hour}:00" for hour in ranked(kept.usual)), "too few to tell")
         click.echo(f"reacts   {hours} UTC; {best}")
+    for word, what, queued_s in (
+        ("pressure", "marketing mails", kept.marketing_s),
+        ("once", "messages of operations", kept.once_s),
+    ):
+        if queued_s:
+            first, last = (minute(queued_s[at] * 1000) for at in (0, -1))
+            click.echo(f"{word:<8} {what}: {len(queued_s)}, {first} to {last}")
     for name, member in kept.lists:
         click.echo(f"list     {name}: {member.state} since {minute(member.since_ms)}")
     if messages:

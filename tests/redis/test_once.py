@@ -13,12 +13,12 @@ from services.queueing.store import JobStore
 from services.suppression.store import Addition, Lists
 from shared.redis import bus
 from shared.redis.cancels import Cancel, CancelList, Cancels
-from shared.redis.once import Mark, Once
+from shared.redis.once import Held, Mark, Once
 from shared.redis.pressure import Pressure, Reached
 from shared.redis.ready import ReadyQueues
 from shared.redis.recipients import Waiting, pack_waiting, pack_waiting_row
 from shared.redis.suppression import SuppressionList
-from shared.words import events, once
+from shared.words import events, once, pressure
 from shared.words.once import LIFETIME_S
 from shared.words.pressure import Rule
 from tests.redis.test_pressure_gate import Plans
@@ -239,3 +239,27 @@ async def test_an_erased_address_has_no_place_in_any_operation_and_others_keep_t
 
     assert await who_has_a_place(client) == [BO]
     assert len(await kept.sent_s("acme", BO)) == 2
+
+
+async def test_what_operations_hold_is_counted_by_name_and_a_place_tells_its_message(client: Any) -> None:
+    kept, autumn, winter = Once(client, P), once.half(NAME), once.half("winter-2026")
+    now_s = NOW_MS // 1000
+
+    async def count(tenant: str, ordinal: int, who: str, operation: bytes, at_s: int) -> None:
+        marks = [Mark(ordinal, once.place(who, operation))]
+        assert await kept.count(tenant, _job_id(1), marks, at_s * 1000) == [True]
+
+    await count("acme", 0, once.identity(ANA), autumn, now_s - once.LIFETIME_S)  # no more; it stays in its bucket
+    await count("acme", 1, once.identity(ANA), winter, now_s - 20)
+    await count("acme", 2, once.identity(BO), autumn, now_s - 10)
+    await count("acme", 3, once.identity(BO, "order-1"), autumn, now_s)
+    await count("zeta", 4, once.identity(BO), autumn, now_s)
+
+    assert await kept.held("acme", now_s) == {
+        autumn: Held(2, now_s - 10, now_s),
+        winter: Held(1, now_s - 20, now_s - 20),
+    }
+    assert await kept.counted("acme", once.identity(ANA), autumn, now_s) is None
+    assert await kept.counted("acme", once.identity(BO, "order-2"), autumn, now_s) is None
+    found = await kept.counted("acme", once.identity(BO, "order-1"), autumn, now_s)
+    assert found == (now_s, pressure.mark(pressure.first_mark(_job_id(1)), 3))
