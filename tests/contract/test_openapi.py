@@ -322,7 +322,7 @@ def test_the_document_names_no_module_and_no_machine(document: dict[str, Any]) -
 
 
 def test_no_pattern_takes_an_end_of_line_behind_what_it_asks_for(document: dict[str, Any]) -> None:
-    """`$` is the end in JSON Schema (ECMA 262); in Python it also stands before a newline that is the last character."""
+    """`$` is the end in JSON Schema (ECMA 262); in Python it also stands before a last newline."""
     found = set(re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', json.dumps(document)))
 
     assert len(found) > 3
