@@ -7,7 +7,7 @@
 # make audit   known faults of the versions that are locked, by pip-audit
 # make bench-relay   messages/s with and without DKIM, beside openssl and Postfix; its last line is JSON
 #                    also bench-tracking, -rates, -latency, -mix, -sites, -neighbours, -relay-memory, -memory,
-#                    -results, -events, -pages, -contacts, -api: see loadtests/README.md
+#                    -results, -events, -pages, -contacts, -api, -whom: see loadtests/README.md
 #
 # Each does its own set-up on a fresh Debian or Ubuntu with Python 3.11 or newer; what is set up already costs nothing.
 

@@ -4,7 +4,7 @@ from prometheus_client import Gauge
 
 from services.bounces import settings as own
 from shared.process.settings import Settings
-from shared.process.shown_certificate import Named, ShownCertificate, read
+from shared.process.shown_certificate import Named, ShownCertificate
 
 UNTIL = Gauge(
     "estafette_bounces_certificate_until_timestamp_seconds",
@@ -14,16 +14,9 @@ UNTIL = Gauge(
 
 class Certificate(ShownCertificate):
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings, _named, UNTIL)
+        super().__init__(settings, named, UNTIL)
 
 
-def check(settings: Settings) -> None:
-    """SettingsError with what is wrong with the files that settings name."""
-    mine = _named(settings)
-    if mine.certificate:
-        read(mine)
-
-
-def _named(settings: Settings) -> Named:
+def named(settings: Settings) -> Named:
     mine = settings.of(own.Bounces)
     return Named("bounces", mine.domain, mine.certificate, mine.key)

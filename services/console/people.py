@@ -42,7 +42,8 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
         return entries, await known.kept(tenant, key), await known.erasure(tenant, key), messages, contacts
 
     entries, kept, erasure, messages, contacts = with_redis(look)
-    is_known = bool(entries or _has_any(kept, key) or erasure or messages or contacts)
+    own_rule = any(named.pattern == key for named in kept.rules)
+    is_known = bool(entries or _is_kept(kept) or own_rule or erasure or messages or contacts)
     if as_json:
         show_json(
             {
@@ -70,19 +71,10 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _has_any(kept: Any, key: str) -> bool:
-    """Whether maps have anything of the address itself: a rule of its whole domain is not."""
-    return bool(
-        kept.bounces
-        or kept.consent
-        or kept.lists
-        or kept.untracked_ms
-        or kept.last_day
-        or kept.usual.counts
-        or kept.marketing_s
-        or kept.once_s
-        or any(named.pattern == key for named in kept.rules)
-    )
+def _is_kept(kept: Any) -> bool:
+    """Whether any map has something of an address, beside its rules."""
+    counted = kept.usual.counts or kept.marketing_s or kept.once_s
+    return bool(kept.bounces or kept.consent or kept.lists or kept.untracked_ms or kept.last_day or counted)
 
 
 def _show(entries: Any, kept: Any, erasure: Any, messages: Any) -> None:
@@ -107,10 +99,13 @@ def _show(entries: Any, kept: Any, erasure: Any, messages: Any) -> None:
         hours = ", ".join(f"{hour}:00 ({count})" for hour, count in kept.usual.counts)
         best = next((f"best {hour}:00" for hour in ranked(kept.usual)), "too few to tell")
         click.echo(f"reacts   {hours} UTC; {best}")
-    for what, when_s in (("marketing", kept.marketing_s), ("once    ", kept.once_s)):
-        if when_s:
-            times = ", ".join(minute(at_s * 1000) for at_s in when_s)
-            click.echo(f"{what} queued {times}")
+    for word, what, queued_s in (
+        ("pressure", "marketing mails", kept.marketing_s),
+        ("once", "messages of operations", kept.once_s),
+    ):
+        if queued_s:
+            first, last = (minute(queued_s[at] * 1000) for at in (0, -1))
+            click.echo(f"{word:<8} {what}: {len(queued_s)}, {first} to {last}")
     for name, member in kept.lists:
         click.echo(f"list     {name}: {member.state} since {minute(member.since_ms)}")
     if messages:

@@ -39,19 +39,19 @@ def _check() -> None:
     """All that a start or a SIGHUP would refuse, a line each on standard error, and exit code 1."""
     from services import settings as joined
     from services.bounces import certificate as bounces_certificate
-    from services.bounces import settings as bounces
     from services.relay import files
     from services.submission import certificate as submission_certificate
     from services.tracking import network_files
     from services.tracking import settings as tracking
-    from shared.process import coherence
+    from shared.process import coherence, shown_certificate
 
     try:
         found = joined.read()
         coherence.refuse(found)
         files.read(found)
-        bounces_certificate.check(found)
-        submission_certificate.check(found)
+        certificates = (bounces_certificate.named(found), submission_certificate.named(found))
+        for certificate in certificates:
+            shown_certificate.check(certificate)
         network_files.read(found)
     except SettingsError as error:
         for fault in error.faults:
@@ -59,14 +59,12 @@ def _check() -> None:
         raise SystemExit(1) from None
     for doubt in (one.text for one in coherence.findings(found) if not one.fatal):
         click.echo(f"doubtful: {doubt}", err=True)
-    own = found.of(bounces.Bounces)
     named = (
         settings_module.settings_file(os.environ),
         found.relay.shaping_file,
         found.relay.egress_file,
         found.relay.routes_file,
-        own.certificate,
-        own.key,
+        *(file for one in certificates for file in (one.certificate, one.key)),
         found.of(tracking.Tracking).networks_file,
     )
     looked_at = ", ".join(str(file) for file in named if file)

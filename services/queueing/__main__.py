@@ -66,7 +66,7 @@ async def main(life: Lifecycle) -> None:
     selections = Selections(client, partitions, mine.max_intake_chunks)
     selecting = Selecting(selections, ResultSets(client, partitions), cancels, partitions, now_ms, secrets.token_bytes)
     name = start.process_name()
-    telling = Telling(client, partitions, settings.bounces.domain, now_ms)
+    telling = Telling(client, partitions, settings.bounces.domain, now_ms, time.monotonic)
     consumers = [*_of_intake(client, partitions, name, queueing), _of_ends(client, partitions, name, telling)]
     async with life.serving(mine.metrics_port):
         if not await start.is_ours(life, client):

@@ -105,7 +105,9 @@ class Changing:
             now_ms = self._now_ms()
             wanted, new, asks_time = await self._changed(principal, job, body, seen, now_ms)
             more = len(new.content) + len(new.source) - len(seen.content) - len(seen.source)
-            at_ms = (new.send_at_ms or now_ms) if asks_time and seen.state == "scheduled" else None
+            # One that is a test from now on has no time of its own.
+            is_moved = seen.state == "scheduled" and (asks_time or wanted.request.test)
+            at_ms = (new.send_at_ms or now_ms) if is_moved else None
             async with self._room.taken(principal.tenant, principal.quotas, {"stored_bytes": max(0, more)}):
                 word = await self._store.change(job, new, seen, now_ms, at_ms)
             if word == "changed":

@@ -21,6 +21,8 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL_OF_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 #: What a value or a name that has one of them, or of the noncharacters, has as JSON in UTF-8, and little else.
 _SIGN = re.compile(rb"\\u00|\\[bfnrt]|\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef\xb7|\xbf[\xbe\xbf]")
+#: Bytes that none of them has in UTF-8: no controls, and no byte that those begin with which have more than one.
+_PLAIN = bytes(set(range(0x20, 0xF5)) - {0x7F, 0xC2, 0xE2, 0xEF, *range(0xF0, 0xF5)})
 
 
 def fault(text: str) -> str | None:
@@ -49,9 +51,10 @@ def value_fault(text: str) -> str | None:
     return f"has U+{ord(found[0]):04X} at {found.start()}, a control character" if found else None
 
 
-def fault_inside(value: object) -> tuple[str, str] | None:
-    """Where in a value of JSON, as `.a[0]`, there is such a text or name, and what is wrong with it."""
-    if _SIGN.search(msgspec.json.encode(value)) is None:
+def fault_inside(value: object, packed: bytes) -> tuple[str, str] | None:
+    """Where in a value of JSON, as `.a[0]`, there is such a text or name, and what is wrong with it. `packed` is the
+    value in msgpack, where texts stand in UTF-8."""
+    if not packed.translate(None, _PLAIN) or _SIGN.search(msgspec.json.encode(value)) is None:
         return None
     for at, text, is_name in _texts(value, ""):
         if (what := word_fault(text) if is_name else value_fault(text)) is not None:

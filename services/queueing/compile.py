@@ -291,7 +291,7 @@ def _variables(given: dict[str, Any], limits: Limits, faults: list[Fault]) -> ms
         return msgspec.Raw(b"\x80")
     if templates.is_deeper(given, limits.variables_depth):
         faults.append(Fault("$.variables", f"nested too deeply; at most {limits.variables_depth} levels"))
-    elif (wrong := characters.fault_inside(given)) is not None:
+    elif (wrong := characters.fault_inside(given, packed)) is not None:
         faults.append(Fault(f"$.variables{wrong[0]}", wrong[1]))
     if len(packed) > limits.variables_bytes:
         faults.append(Fault("$.variables", f"{len(packed)} bytes; at most {limits.variables_bytes}"))

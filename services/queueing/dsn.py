@@ -15,18 +15,22 @@ from hashlib import blake2b
 
 import msgspec
 
+from services.queueing.dsn_wanted import MAX_FULL_BYTES, MAX_HEADER_BYTES
 from shared.mail import addresses, headers, quoted_printable
 from shared.words import events
 from shared.words.consent import NOT_OPTED_IN, OBJECTED
 from shared.words.content import CompiledContent, Link, Part, Segment, Subject
 from shared.words.pressure import PRESSURE
 
-#: Of a mail that comes back whole: as Postfix has it (bounce_size_limit).
-MAX_FULL_BYTES = 50_000
+#: By which a sender knows a mail: of a header that is too long, these fields come back first.
+_NAMING = frozenset(("from", "subject", "date", "message-id"))
+_ASCII = bytes(range(128))
 #: Of what a host said: a field's line has 998 characters.
 MAX_SAID_CHARS = 500
 
 _REPLY = re.compile(r"[245]\d\d[ -]?([245]\.\d{1,3}\.\d{1,3})?")
+#: QCHAR of RFC 6533.
+_AS_IT_IS = re.compile(r"[!-*,-<>-\[\]-~]")
 _HOST = re.compile(r"[A-Za-z0-9.-]*[A-Za-z0-9]")
 #: Why a message was not sent, and the enhanced status code of it (RFC 3463); else 5.0.0.
 _STATUS = {
@@ -103,8 +107,14 @@ def told(end: End) -> Told | None:
     return Told("failed", status, f"was not sent: {end.reason.replace('_', ' ')}", said=f"rejected: {end.reason}")
 
 
+def returnable(original: CompiledContent, is_full: bool) -> CompiledContent:
+    """The mail without a body that does not come back."""
+    is_small = is_full and len(untracked(original.body)) <= MAX_FULL_BYTES
+    return msgspec.structs.replace(original, links=[], body=original.body if is_small else [])
+
+
 def compiled(about: About, end: Told, original: CompiledContent) -> CompiledContent:
-    """The content of the report's job."""
+    """The content of the report's job. `original` is `returnable`."""
     domain = addresses.domain_of(about.sender)
     boundary = f"=_{blake2b(f'{about.message} {end.action}'.encode(), digest_size=16).hexdigest()}"
     # Not the recipient: the subjects of jobs are shown, and outlive who is erased.
@@ -144,7 +154,7 @@ def _for_people(about: About, end: Told, original: CompiledContent) -> bytes:
     lines = [
         f"This is the mail system of {about.reporting_mta}.",
         "",
-        f"Your mail to {about.recipient}",
+        f"Your mail to {headers.one_line(about.recipient)}",
         f"{end.words}.",
         "",
         *([f"  Subject:  {subject}"] if subject else []),
@@ -183,15 +193,30 @@ def _for_programs(about: About, end: Told) -> bytes:
 
 
 def _returned(about: About, end: Told, original: CompiledContent) -> bytes:
-    header = b"".join(b"%b: %b\r\n" % (name.encode("ascii"), value) for name, value in original.given)
-    if not header.isascii():  # RFC 6533 section 6.3
-        encoded = b2a_qp(header.replace(b"\r\n", b"\n"), istext=True).replace(b"\n", b"\r\n")
-        return b"Content-Type: message/global-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + encoded
-    if about.is_full and end.action == "failed":
+    every = [b"%b: %b\r\n" % (name.encode("ascii"), value) for name, value in original.given]
+    header = b"".join(every)
+    if about.is_full and original.body and end.action == "failed" and header.isascii():
         whole = header + b"\r\n" + untracked(original.body)
         if len(whole) <= MAX_FULL_BYTES and whole.isascii():
             return b"Content-Type: message/rfc822\r\n\r\n" + whole
+    header = b"".join(_most_of(every))
+    if not header.isascii():  # RFC 6533 section 6.3
+        encoded = b2a_qp(header.replace(b"\r\n", b"\n"), istext=True).replace(b"\n", b"\r\n")
+        return b"Content-Type: message/global-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + encoded
     return b"Content-Type: text/rfc822-headers\r\n\r\n" + header
+
+
+def _most_of(fields: Sequence[bytes]) -> list[bytes]:
+    """Those that fit, in their order."""
+    kept, left = set[int](), MAX_HEADER_BYTES
+    names = [field.partition(b":")[0].decode("ascii").lower() for field in fields]
+    for at in sorted(range(len(fields)), key=lambda at: names[at] not in _NAMING):
+        # In quoted-printable what is not ASCII takes three times its room.
+        size = len(fields[at]) + 2 * len(fields[at].translate(None, _ASCII))
+        if size <= left:
+            kept.add(at)
+            left -= size
+    return [field for at, field in enumerate(fields) if at in kept]
 
 
 def untracked(body: Sequence[bytes | Part]) -> bytes:
@@ -215,10 +240,11 @@ def _status(reply: str, otherwise: str) -> str:
 
 
 def _typed(address: str) -> str:
-    """RFC 6533 section 3: what is not ASCII as `utf-8-addr-xtext`."""
+    """RFC 6533 section 3: what is not ASCII as `utf-8-addr-xtext`, in which `+`, `=` and the backslash are written so,
+    too."""
     if address.isascii():
         return f"rfc822; {_printable(address)}"
-    return "utf-8; " + "".join(one if "!" <= one <= "~" else f"\\x{{{ord(one):X}}}" for one in address)
+    return "utf-8; " + "".join(one if _AS_IT_IS.fullmatch(one) else f"\\x{{{ord(one):X}}}" for one in address)
 
 
 def _shown(said: str) -> str:

@@ -33,15 +33,25 @@ PASSED = events.MESSAGES.keys() - {end.__name__ for end in dsn.ENDS}
 JOBS_KEPT = 20_000
 #: The chunk of a report waits however much else does: its mail was let in.
 _ANY_NUMBER = 2**31
-#: What a report has of the job that it is about.
-_OF_JOB = (jobs.DSN, jobs.TENANT, jobs.CONTENT, jobs.TEST, jobs.SANDBOX, jobs.REQUEST)
+#: What a report has of the job that it is about, but for its content.
+_OF_JOB = (jobs.DSN, jobs.TENANT, jobs.TEST, jobs.SANDBOX, jobs.REQUEST)
+#: The messages of a mail end one after the other: what is read of it for one is there for the next. Its wishes have up
+#: to half a megabyte, and what comes back of its content 0.2.
+MAILS_KEPT, MAIL_S = 20, 30.0
 _BIT = {"failed": dsn_wanted.FAILURE, "relayed": dsn_wanted.SUCCESS}
 
 
 class Telling:
-    """`reporting_mta` is who speaks. Raises RedisAway."""
+    """`reporting_mta` is who speaks. `monotonic` counts seconds. Raises RedisAway."""
 
-    def __init__(self, client: Client, partitions: int, reporting_mta: str, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        partitions: int,
+        reporting_mta: str,
+        now_ms: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
         self._client = client
         self._partitions = partitions
         self._reporting_mta = reporting_mta
@@ -49,6 +59,8 @@ class Telling:
         self._store = JobStore(client, partitions, _ANY_NUMBER)
         self._recipients = Recipients(client, partitions)
         self._is_wanted = Remembered[str, bool](JOBS_KEPT)
+        self._mails = Remembered[str, tuple[jobs.Job, dsn_wanted.Wanted]](MAILS_KEPT, monotonic)
+        self._originals = Remembered[str, content.CompiledContent](MAILS_KEPT, monotonic)
         self._log = structlog.get_logger("queueing")
 
     async def take(self, partition: int, entries: Sequence[bus.Entry]) -> None:
@@ -69,11 +81,10 @@ class Telling:
         return told
 
     async def _tell(self, end: dsn.End) -> None:
-        told = dsn.told(end)
-        found = await jobs.read(self._client, self._partitions, end.job, _OF_JOB)
-        wanted = dsn_wanted.unpacked(found[jobs.DSN])
-        if told is None or wanted is None:
+        told, mail = dsn.told(end), await self._mail(end.job)
+        if told is None or mail is None:
             return
+        found, wanted = mail
         when, original_recipient = wanted.of(end.ordinal)
         if not when & _BIT[told.action]:
             return
@@ -87,8 +98,28 @@ class Telling:
             message, recipient, wanted.sender, self._reporting_mta, original_recipient, wanted.envelope_id,
             wanted.is_full,
         )  # fmt: skip
-        made = dsn.compiled(about, told, content.decode(found[jobs.CONTENT]))
+        made = dsn.compiled(about, told, await self._original(end.job, wanted.is_full))
         await self._send(message, told.action, wanted.sender, made, found)
+
+    async def _mail(self, job: str) -> tuple[jobs.Job, dsn_wanted.Wanted] | None:
+        """What is known of it, and what its sender wants to be told; None of one of which nobody does."""
+        known = self._mails.known(job)
+        if known is None:
+            found = await jobs.read(self._client, self._partitions, job, _OF_JOB)
+            if (wanted := dsn_wanted.unpacked(found[jobs.DSN])) is None:
+                return None
+            known = found, wanted
+            self._mails.keep(job, known, MAIL_S)
+        return known
+
+    async def _original(self, job: str, is_full: bool) -> content.CompiledContent:
+        """What may come back of the mail. All of it may have 15 MB: it is read for the first of its reports."""
+        known = self._originals.known(job)
+        if known is None:
+            found = await jobs.read(self._client, self._partitions, job, (jobs.CONTENT,))
+            known = dsn.returnable(content.decode(found[jobs.CONTENT]), is_full)
+            self._originals.keep(job, known, MAIL_S)
+        return known
 
     async def _send(
         self, message: str, action: str, sender: str, made: content.CompiledContent, found: jobs.Job

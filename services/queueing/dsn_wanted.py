@@ -23,6 +23,11 @@ _BITS: dict[str, int] = {"failure": FAILURE, "success": SUCCESS}
 
 #: RFC 3461 sections 4.4 and 4.2; of both without the encoding.
 MAX_ENVELOPE_ID_CHARS, MAX_ORIGINAL_CHARS = 100, 500
+#: What comes back at most: the header; all of a mail (as Postfix's bounce_size_limit). Each of a thousand recipients
+#: may have a report of their own.
+MAX_HEADER_BYTES, MAX_FULL_BYTES = 10_000, 50_000
+#: Of a report without that: its texts, and what any job costs.
+REPORT_BYTES = 3_000
 _PRINTABLE = re.compile(r"[ -~]*")
 _ORIGINAL = re.compile(r"[A-Za-z0-9-]{1,60};[ -~]+")
 
@@ -118,3 +123,12 @@ def packed(asked: Dsn | None) -> bytes:
 def unpacked(stored: bytes) -> Wanted | None:
     """None of a job whose sender wants to be told nothing."""
     return msgspec.msgpack.decode(stored, type=Wanted) if stored else None
+
+
+def owed_bytes(stored: bytes, content_bytes: int) -> int:
+    """What the reports may take that the sender of a mail is owed, one for each recipient that is told of."""
+    wanted = unpacked(stored)
+    if wanted is None:
+        return 0
+    most = MAX_FULL_BYTES if wanted.is_full else MAX_HEADER_BYTES
+    return sum(when > 0 for when, _ in wanted.recipients) * (REPORT_BYTES + min(content_bytes, most))

@@ -202,13 +202,14 @@ class _Routes:
         now_ms = self._now_ms()
         if at_ms is not None and at_ms > now_ms + jobs.HORIZON_MS:
             raise Problem("invalid_body", "the body does not fit", [Fault("$.send_at", "more than a year ahead")])
-        at_ms = at_ms if at_ms and at_ms > now_ms else None
         head = await self._store.head(job)
         if head is None or head.tenant != tenant:
             raise api.unknown_job()
         _keep_apart(request, head)
         if faults := await starting.lacking(self._store, self._aside, tenant, job):
             raise refused(faults, "it is not started")
+        if at_ms is not None and (at_ms <= now_ms or await starting.goes_at_once(self._store, self._aside, head, job)):
+            at_ms = None
         chunks = 0 if at_ms else await self._store.chunks_to_start(job)
         async with self._room.taken(tenant, own, {f"intake_chunks:{head.lane}": chunks}):
             word, state = await self._store.start(tenant, job, now_ms, at_ms)

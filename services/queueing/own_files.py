@@ -13,8 +13,11 @@ FILE_BYTES = Counter(
     "estafette_queueing_recipient_file_bytes_total",
     "Bytes of files of single recipients that came, in jobs and uploads",
 )
-#: A batch of an upload is stored when its files have so many bytes: a script that takes more keeps others waiting.
-BATCH_BYTES = 4_000_000
+#: A batch of an upload is stored when its files have so many bytes, or are so many: a script that takes more keeps
+#: others waiting.
+BATCH_BYTES, BATCH_FILES = 4_000_000, 500
+#: And of a job that comes in one request no more are taken: it is stored in one script, 10 µs for each.
+MOST_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True)

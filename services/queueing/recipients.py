@@ -14,6 +14,7 @@ from msgspec import Meta
 from services.queueing import characters
 from services.queueing.attachments import MAX_OWN_JSON_BYTES, OwnAttachment, read_own
 from services.queueing.cut import MAX_SHOWN_CHARS, fault_of, refuse_not_json
+from services.queueing.own_files import MOST_AT_ONCE
 from services.queueing.trial import MAX_TRIED, Tried
 from shared.mail import addresses
 from shared.mail.templates import is_deeper
@@ -163,6 +164,11 @@ def accept(
         waiting.append(one)
         if one.rejected is not None:
             rejected.append(Rejected(index, one.email, one.rejected))
+    if len(contents) > MOST_AT_ONCE:
+        what = (
+            f"{len(contents)} files of recipients; at most {MOST_AT_ONCE} in one request: open the job and append them"
+        )
+        faults.append(Fault("$.recipients", what))
     return waiting, rejected, faults, contents
 
 
@@ -219,10 +225,17 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
         metadata=recipient.metadata,
         rejected=reason,
         untracked=recipient.tracking_consent is False,
-        declared=Declared(recipient.kind, recipient.optin, recipient.tracking_consent).code,
+        declared=_declared(recipient),
         time_zone=recipient.time_zone or "",
         key=recipient.key or "",
     )
+
+
+def _declared(recipient: Recipient) -> int:
+    """Most lists say nothing."""
+    if recipient.kind is None and recipient.optin is None and recipient.tracking_consent is None:
+        return 0
+    return Declared(recipient.kind, recipient.optin, recipient.tracking_consent).code
 
 
 def _duplicate(address: str, key: str | None, seen: set[str]) -> str | None:
@@ -260,7 +273,7 @@ def _pack_variables(recipient: Recipient, at: str) -> msgspec.Raw | Fault:
         return Fault(f"{at}.variables", f"{len(packed)} bytes; at most {MAX_VARIABLES_BYTES}")
     if is_deeper(recipient.variables, MAX_DEPTH):
         return Fault(f"{at}.variables", f"nested too deeply; at most {MAX_DEPTH} levels")
-    if (wrong := characters.fault_inside(recipient.variables)) is not None:
+    if (wrong := characters.fault_inside(recipient.variables, packed)) is not None:
         return Fault(f"{at}.variables{wrong[0]}"[:MAX_SHOWN_CHARS], wrong[1])
     return msgspec.Raw(packed)
 

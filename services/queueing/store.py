@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from services.queueing import own_files
+from services.queueing import dsn_wanted, own_files
 from shared.redis import jobs, keys, lua, recipients
 from shared.redis.jobs import Start
 from shared.redis.ready import LANES
@@ -181,7 +181,7 @@ class JobStore:
         args: list[str | bytes | int] = [
             request_digest, reply, IDEMPOTENCY_MS, self._max_intake_chunks, start, start_at_ms,
             intake_head(new.tenant, job), events.MAJOR_VERSION, len(fields), new.tenant,
-            created_ms // HOUR_MS, len(new.content) + len(new.source) + JOB_BYTES,
+            created_ms // HOUR_MS, counted_bytes(new),
             created_ms + self._open_job_ms, self._share, len(files),
         ]  # fmt: skip
         for name, value in fields.items():
@@ -418,3 +418,12 @@ class JobStore:
 def intake_head(tenant: str, job: str) -> bytes:
     """An Intake up to its last field, which a script adds as uint32."""
     return b"\x93" + msgspec.msgpack.encode(tenant) + msgspec.msgpack.encode(job)
+
+
+def counted_bytes(new: jobs.New) -> int:
+    """What of a job counts as stored, besides its recipients and their files. The reports that its sender is owed count
+    with it, for they are let in however much is stored by then; so a report counts no more."""
+    if new.dsn_of:
+        return 0
+    own = len(new.content) + len(new.source) + len(new.dsn) + JOB_BYTES
+    return own + dsn_wanted.owed_bytes(new.dsn, len(new.content))

@@ -14,7 +14,7 @@ from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft
 from services.queueing.quotas import Room
-from services.queueing.store import JOB_BYTES, JobStore, Stored
+from services.queueing.store import JobStore, Stored, counted_bytes
 from services.queueing.templates import Kept, Used, filled
 from shared.http import api
 from shared.mail import addresses
@@ -188,7 +188,7 @@ class Taking:
             apart = principal.is_sandbox
             new = await self._aside.do(tenant, size, new_job, tenant, job, now_ms, start, purpose, apart, dsn)
             carried = sum(len(chunk) for _, chunk in chunks) + sum(len(file.content) for file in files)
-            wanted["stored_bytes"] = JOB_BYTES + len(new.content) + len(new.source) + carried
+            wanted["stored_bytes"] = counted_bytes(new) + carried
             async with self._room.taken(tenant, own, {} if repeated else wanted):
                 stored = await self._store.store(job_id, new, chunks, start, job.send_at_ms, idempotency, files)
             if stored.word != "taken":

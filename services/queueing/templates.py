@@ -36,7 +36,7 @@ MAX_FILES_BYTES = 2_000_000
 #: What stands in a template that is tried by itself.
 _SENDER, _SUBJECT = "somebody@example.com", "-"
 
-Language = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{1,8}){0,2}$")]
+Language = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{1,8}){0,2}(?!\n)$")]
 
 
 class Translation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -126,7 +126,7 @@ class Used(NamedTuple):
 
 def kept(body: TemplateBody) -> Kept:
     """As it is stored."""
-    own = Wording(body.subject or "", body.preheader or "", body.html, body.text, body.mjml, body.amp)
+    own = _wording(body, Wording())
     return Kept(
         wording=own,
         sender=body.from_ or "",
@@ -135,34 +135,29 @@ def kept(body: TemplateBody) -> Kept:
         variables=msgspec.Raw(msgspec.msgpack.encode(body.variables)),
         layout=body.layout or "",
         language=_tag(body.language or ""),
-        translations={
-            _tag(language): Wording(
-                own.subject if one.subject is None else one.subject,
-                own.preheader if one.preheader is None else one.preheader,
-                one.html,
-                one.text,
-                one.mjml,
-                one.amp,
-            )
-            for language, one in body.translations.items()
-        },
+        translations={_tag(language): _wording(one, own) for language, one in body.translations.items()},
         inline_css=body.inline_css,
         text_from_html=body.text_from_html,
         attachments=body.attachments,
     )
 
 
+def _wording(said: TemplateBody | Translation, own: Wording) -> Wording:
+    """With the subject and the preheader of `own` where it says none."""
+    return Wording(
+        own.subject if said.subject is None else said.subject,
+        own.preheader if said.preheader is None else said.preheader,
+        said.html,
+        said.text,
+        said.mjml,
+        said.amp,
+    )
+
+
 def shown(kept: Kept) -> TemplateBody:
     """As it was given."""
-    own = kept.wording
     return TemplateBody(
         from_=kept.sender or None,
-        subject=own.subject or None,
-        preheader=own.preheader or None,
-        html=own.html,
-        text=own.text,
-        mjml=own.mjml,
-        amp=own.amp,
         inline_css=kept.inline_css,
         text_from_html=kept.text_from_html,
         attachments=kept.attachments,
@@ -171,18 +166,15 @@ def shown(kept: Kept) -> TemplateBody:
         variables=kept.values,
         layout=kept.layout or None,
         language=kept.language or None,
-        translations={
-            language: Translation(
-                subject=one.subject or None,
-                preheader=one.preheader or None,
-                html=one.html,
-                text=one.text,
-                mjml=one.mjml,
-                amp=one.amp,
-            )
-            for language, one in kept.translations.items()
-        },
+        translations={language: Translation(**_said(one)) for language, one in kept.translations.items()},
+        **_said(kept.wording),
     )
+
+
+def _said(one: Wording) -> dict[str, Any]:
+    """By the names that a template and its translations have for it."""
+    bodies = {name: getattr(one, name) for name in BODIES}
+    return {"subject": one.subject or None, "preheader": one.preheader or None, **bodies}
 
 
 def faults(body: TemplateBody) -> list[Fault]:
@@ -238,15 +230,8 @@ def stands_alone(kept: Kept) -> bool:
 
 def tried(kept: Kept) -> Draft:
     """The draft that is compiled to see whether it can be: as a job of nobody's."""
-    own = kept.wording
     job = JobRequest(
         from_=kept.sender or _SENDER,
-        subject=own.subject or _SUBJECT,
-        preheader=own.preheader or None,
-        html=own.html,
-        text=own.text,
-        mjml=own.mjml,
-        amp=own.amp,
         inline_css=kept.inline_css,
         text_from_html=kept.text_from_html,
         attachments=kept.attachments,
@@ -255,11 +240,13 @@ def tried(kept: Kept) -> Draft:
         variables=kept.values,
         own_way_out=True,  # none is put into it here: the job says whether it is marketing
     )
-    translations = {
-        language: msgspec.structs.replace(one, subject=one.subject or _SUBJECT)
-        for language, one in kept.translations.items()
-    }
-    return Draft(job, "", [], True, 0, 0, [], translations=translations)
+    translations = {language: _with_subject(one) for language, one in kept.translations.items()}
+    whole = worded(job, _with_subject(kept.wording))
+    return Draft(whole, "", [], True, 0, 0, [], translations=translations)
+
+
+def _with_subject(one: Wording) -> Wording:
+    return msgspec.structs.replace(one, subject=one.subject or _SUBJECT)
 
 
 def unfit(kept: Kept, layout: Kept) -> str:

@@ -8,7 +8,7 @@ import msgspec
 
 from services.queueing import recipients
 from services.queueing.appending import CsvRows, JsonRows, Row
-from services.queueing.own_files import BATCH_BYTES, FILE_BYTES, Batch
+from services.queueing.own_files import BATCH_BYTES, BATCH_FILES, FILE_BYTES, Batch
 from services.queueing.pieces import MAX_FAULTS
 from shared.redis.recipients import pack_waiting_row
 from shared.tabular.encodings import UnknownCharset, charset
@@ -65,6 +65,7 @@ class Uploading:
         self._stream = stream
         self._batch: list[tuple[bytes, bytes]] = []
         self._files = Batch()
+        self._files_bytes = 0
         #: Of the batch before, and how many are in it.
         self._storing: asyncio.Task[tuple[str, int]] | None = None
         self._in_storing = 0
@@ -94,7 +95,10 @@ class Uploading:
         for number, row in rows:
             if row is not None:
                 self._in_a_go += LINES_OF_A_RECIPIENT
-                await self._add(number, row)
+                self._add(number, row)
+                has_much = self._files_bytes >= BATCH_BYTES or len(self._files.uses) >= BATCH_FILES
+                if len(self._batch) >= APPEND_BATCH or has_much:
+                    await self.flush()
             else:
                 self._in_a_go += 1
                 self._blank_lines += 1
@@ -108,15 +112,15 @@ class Uploading:
                 self.stopped = "too_many_blank_lines"
                 return
 
-    async def _add(self, number: int, row: recipients.Recipient | Fault) -> None:
-        at, faults = f"line {number}", list[Fault]()
+    def _add(self, number: int, row: recipients.Recipient | Fault) -> None:
+        at = f"line {number}"
         waiting = row if isinstance(row, Fault) else recipients.wait(row, self._stream, at, set())
+        faults = [waiting] if isinstance(waiting, Fault) else []
         if not isinstance(row, Fault) and not isinstance(waiting, Fault) and row.attachments:
             waiting = recipients.with_files(waiting, row, at, self._files.contents, faults)
         if isinstance(waiting, Fault) or faults:
             self._faults_total += 1
-            room = MAX_LISTED - len(self._faults)
-            self._faults += [waiting][:room] if isinstance(waiting, Fault) else faults[:room]
+            self._faults += faults[: MAX_LISTED - len(self._faults)]
             return
         if waiting.rejected is not None:
             self._rejected_total += 1
@@ -125,17 +129,16 @@ class Uploading:
         self._batch.append((recipients.seen_digest(waiting), pack_waiting_row(waiting)))
         if waiting.files:
             self._files.add(len(self._batch), waiting.files)
-        if len(self._batch) >= APPEND_BATCH or self._files.size_bytes >= BATCH_BYTES:
-            await self.flush()
+            self._files_bytes = self._files.size_bytes
 
     async def flush(self) -> None:
         """Hands over what has been collected, once the batch before is stored. Problem 409 if that was not."""
         await self._stored()
         if self._batch:
             self._in_storing = len(self._batch)
-            FILE_BYTES.inc(self._files.size_bytes)
+            FILE_BYTES.inc(self._files_bytes)
             self._storing = asyncio.create_task(self._append(self._batch, self._files), name="append")
-            self._batch, self._files = [], Batch()
+            self._batch, self._files, self._files_bytes = [], Batch(), 0
 
     async def _stored(self) -> None:
         if self._storing is None:

@@ -28,7 +28,7 @@ _PERIODS_MS = {"m": MINUTE_MS, "h": 60 * MINUTE_MS, "d": DAY_MS}
 _PERIOD = re.compile(r"(\d{1,4})([mhd])", re.ASCII)
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
 
-Clock = Annotated[str, Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
+Clock = Annotated[str, Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)(?!\n)$")]
 
 
 class HoursOfDay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):

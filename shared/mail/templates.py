@@ -40,6 +40,7 @@ MAX_RENDERED_CHARS = 5_000_000
 MAX_PRINTED_DEPTH = 64
 #: What stands inside of each other in a value of JSON.
 _CONTAINERS = (dict, list)
+_CONTAINER_TYPES = frozenset(_CONTAINERS)
 #: Items in a row of `batch`.
 _MAX_BATCH = 100
 #: What could end a string, call or lead anywhere in a script, in a style of an old program, or in HTML.
@@ -142,6 +143,8 @@ def printed(value: object) -> str:
 def is_deeper(value: object, levels: int) -> bool:
     """Whether lists and dicts with something in them stand inside of each other more than so many times. Looks no
     deeper than that."""
+    if levels and isinstance(value, dict) and _CONTAINER_TYPES.isdisjoint(map(type, value.values())):
+        return False  # as most variables are
     level = [value] if isinstance(value, _CONTAINERS) and value else []
     for _ in range(levels):
         if not level:

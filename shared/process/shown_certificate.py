@@ -34,7 +34,7 @@ class ShownCertificate:
         mine = named(settings)
         self.settings = frozenset((f"{mine.section}.certificate", f"{mine.section}.key"))
         self._is_named = bool(mine.certificate)
-        self._shown = read(mine) if self._is_named else server_certificate.self_made(mine.host)
+        self._shown = _read(mine) if self._is_named else server_certificate.self_made(mine.host)
         self._tell()
 
     def context(self) -> ssl.SSLContext:
@@ -46,7 +46,7 @@ class ShownCertificate:
         is_named = bool(mine.certificate)
         shown = self._shown
         if is_named:
-            shown = read(mine)
+            shown = _read(mine)
         elif self._is_named:
             shown = server_certificate.self_made(mine.host)
         if shown.fingerprint == self._shown.fingerprint:
@@ -62,8 +62,13 @@ class ShownCertificate:
         self._until.set(self._shown.until_s if self._is_named else 0)
 
 
-def read(mine: Named) -> Shown:
-    """SettingsError with what is wrong with the files."""
+def check(mine: Named) -> None:
+    """SettingsError with what is wrong with the files, if settings name any."""
+    if mine.certificate:
+        _read(mine)
+
+
+def _read(mine: Named) -> Shown:
     try:
         return server_certificate.read(Path(mine.certificate), Path(mine.key or mine.certificate))
     except CertificateFault as fault:

@@ -243,13 +243,15 @@ def written(new: New) -> dict[str, Stored]:
 
 #: What a change of a job leaves as it was: whose it is, and who gets it.
 _KEPT = (TENANT, STREAM, TOTAL, REQUEST, TRACE, PURPOSE, SELECTION)
+#: And what it may have before a change, and not afterwards.
+_OF_SOME = (VIEWABLE, LANGUAGE, UNDEFINED, TIMING, ONCE, TEMPLATE)
 
 
 def changed(new: New) -> tuple[dict[str, Stored], list[str]]:
     """What the hash has of a job that is changed, and the fields that it has no more."""
     kept = {field.name for field in _KEPT}
     fields = {name: value for name, value in written(new).items() if name not in kept}
-    return fields, [field.name for field in (VIEWABLE, LANGUAGE, UNDEFINED, TIMING, ONCE) if field.name not in fields]
+    return fields, [field.name for field in _OF_SOME if field.name not in fields]
 
 
 def _written(field: Field[T], value: T) -> tuple[str, Stored]:

@@ -80,9 +80,19 @@ def mark(first: int, ordinal: int) -> bytes:
     return ((first + ordinal) % _MARKS).to_bytes(MARK_BYTES, "big")
 
 
-def sent_s(stored: bytes) -> list[int]:
-    """When the mails went out that are kept of an address. ValueError if it is not that."""
+def ordinal(first: int, mark: bytes) -> int:
+    """Which message of that job a mark is of; a number that no job reaches, if it is of another job."""
+    return (int.from_bytes(mark, "big") - first) % _MARKS
+
+
+def mails(stored: bytes) -> list[tuple[int, bytes]]:
+    """What is kept of an address: second and mark of each mail. ValueError if it is not that."""
     try:
-        return [at_s for at_s, _ in _MAIL.iter_unpack(stored)]
+        return list(_MAIL.iter_unpack(stored))
     except struct.error as error:
         raise ValueError(f"no mails: {error}") from None
+
+
+def sent_s(stored: bytes) -> list[int]:
+    """When these went out. ValueError as above."""
+    return [at_s for at_s, _ in mails(stored)]

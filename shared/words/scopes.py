@@ -59,7 +59,7 @@ _LIST = "list:"
 #: As long as the name of a job's list may be.
 MAX_LIST_CHARS = 64
 #: A scope as a pattern, for schemas.
-PATTERN = rf"^(all|marketing|list:[\s\S]{{1,{MAX_LIST_CHARS}}})$"
+PATTERN = rf"^(all|marketing|list:[\s\S]{{1,{MAX_LIST_CHARS}}})(?!\n)$"
 #: Everything else is sent because of what its recipient did or is, and asks for no consent.
 MARKETING_STREAMS = frozenset(("bulk",))
 #: Of these the recipient spoke about what they are sent; the others are about the address.

@@ -21,6 +21,8 @@ import msgspec
 DAY_MINUTES = 24 * 60
 #: As long as the name of a time zone may be; the longest there is has 32.
 MAX_ZONE_CHARS = 64
+#: Files beside the database: what the machine is set to, and zones with other seconds. None is the same elsewhere.
+_OF_THE_MACHINE = ("localtime", "posixrules", "posix/", "right/")
 #: Days that are looked at for an opening. The hours of a week fit a spread (`services.queueing.windows`), but where the
 #: clock is turned.
 _MOST_DAYS = 30
@@ -59,7 +61,7 @@ def unpacked(stored: bytes) -> Timing | None:
 @lru_cache(2_000)
 def zone(name: str) -> tzinfo | None:
     """The time zone of that name in the IANA database; None if there is none."""
-    if not 0 < len(name) <= MAX_ZONE_CHARS:
+    if not 0 < len(name) <= MAX_ZONE_CHARS or name.startswith(_OF_THE_MACHINE):
         return None
     try:
         return ZoneInfo(name)

@@ -319,3 +319,11 @@ def test_the_document_names_no_module_and_no_machine(document: dict[str, Any]) -
     assert "services." not in text
     assert "shared." not in text
     assert str(Path.home()) not in text
+
+
+def test_no_pattern_takes_an_end_of_line_behind_what_it_asks_for(document: dict[str, Any]) -> None:
+    """`$` is the end in JSON Schema (ECMA 262); in Python it also stands before a last newline."""
+    found = set(re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', json.dumps(document)))
+
+    assert len(found) > 3
+    assert [one for one in map(json.loads, found) if one.endswith("$") and not one.endswith(r"(?!\n)$")] == []

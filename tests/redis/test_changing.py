@@ -229,6 +229,14 @@ async def test_an_open_job_started_for_later_keeps_that_time(house: House) -> No
     assert await house.due(job) == later
 
 
+async def test_one_that_becomes_a_test_starts_at_once(house: House) -> None:
+    job = await house.scheduled()
+
+    status, answer = await house.change(job, {"test": True})
+
+    assert (status, answer["send_at"], await house.due(job) <= house.clock.now_ms()) == (200, None, True)
+
+
 async def test_bad_input_lists_all_that_is_wrong_and_changes_nothing(house: House) -> None:
     job = await house.scheduled()
     before = await house.has(job), await house.due(job), await house.use()

@@ -17,11 +17,16 @@ from redis import Redis as RedisClient
 
 from services.console import console as cli
 from services.console import tenants
+from services.queueing.store import JobStore
 from shared.process import settings
+from shared.process.clock import now_ms
 from shared.redis import keys, redis
 from shared.redis.installation import SCHEMA
 from shared.redis.once import Mark, Once
-from shared.words import once
+from shared.words import ids
+from shared.words import once as operations
+from shared.words.times import rfc3339
+from tests.jobs import new_job
 from tests.servers import ANY_METRICS_PORT, RedisServer, free_port, stop
 
 SECRET = "0123456789abcdef" * 4
@@ -131,6 +136,9 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "pressure show": ("acme",),
     "pressure set": ("acme", "2/1", "5/7"),
     "pressure off": ("acme",),
+    "once list": ("acme",),
+    "once show": ("acme", "autumn-2026"),
+    "once find": ("acme", "autumn-2026", "ana@exemple.fr"),
     "seeds list": ("acme",),
     "seeds set": ("acme", "check@seeds.example", "two@seeds.example"),
     "seeds off": ("acme",),
@@ -319,6 +327,12 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("pressure", "set", "there", "2/0"), "days"),
     (("pressure", "set", "there", "2/1", "3/1"), "1 days"),
     (("pressure", "off", "nobody"), "nobody"),
+    (("once", "list", "nobody"), "nobody"),
+    (("once", "show", "nobody", "autumn-2026"), "nobody"),
+    (("once", "find", "nobody", "autumn-2026", "ana@exemple.fr"), "nobody"),
+    (("once", "find", "there", "autumn-2026", "ana"), "not an address"),
+    (("once", "find", "there", "autumn-2026"), "--key"),
+    (("once", "find", "there", "autumn-2026", "ana@exemple.fr", "--key", "order-4711"), "--key"),
     (("seeds", "list", "nobody"), "nobody"),
     (("seeds", "set", "there"), "seeds off"),
     (("seeds", "set", "nobody", "a@x.test"), "nobody"),
@@ -647,27 +661,6 @@ def test_a_person_is_shown_erased_and_shown_as_erased(redis_url: str, place: dic
     assert "not done yet" in after.output
 
 
-def test_of_whom_operations_and_pressure_alone_know_something_that_is_shown(
-    redis_url: str, place: dict[str, str]
-) -> None:
-    async def queued() -> None:
-        client = redis.connect(redis_url)
-        ana = once.place(once.identity("ana@exemple.fr"), once.half("autumn"))
-        await Once(client, 8).count("acme", "06h006mus2uer1pplc9g", [Mark(0, ana)], 1_700_000_000_000)
-        await redis.close(client)
-
-    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url}
-    console("tenants", "add", "acme", **environ)
-    asyncio.run(queued())
-
-    shown = console("people", "show", "acme", "ana@exemple.fr", **environ)
-    printed = json.loads(console("people", "show", "acme", "ana@exemple.fr", "--json", **environ).output)
-
-    assert shown.exit_code == 0
-    assert shown.output == "once     queued 2023-11-14T22:13Z\n"
-    assert (printed["once_s"], printed["marketing_s"]) == ([1_700_000_000], [])
-
-
 def test_a_check_that_finds_something_has_exit_code_1(redis_url: str, place: dict[str, str]) -> None:
     environ = {**place, "ESTAFETTE_REDIS_URL": redis_url}
     console("tenants", "add", "acme", **environ)
@@ -751,6 +744,51 @@ def test_templates_are_put_listed_and_shown_as_they_may_be_put_again(
     assert json.loads(shown.output)["subject"] == "Bienvenue {{ prenom }}"
     assert [(one["name"], one["version"], one["languages"]) for one in listed] == [("welcome", 1, ["de", "fr"])]
     assert "Bienvenue" in console("templates", "list", "acme", **environ).output
+
+
+def test_operations_are_listed_by_name_and_whom_they_reached_is_found(redis_url: str, place: dict[str, str]) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url, "ESTAFETTE_REDIS_PARTITIONS": "4"}
+    job, moment = ids.new_job_id(now_ms(), bytes(6), 4, 2), now_ms()
+    ana, order = operations.identity("ana@exemple.fr"), operations.identity("bo@exemple.fr", "order-4711")
+
+    async def count() -> None:
+        client = redis.connect(redis_url)
+        await JobStore(client, 4, max_intake_chunks=5).store(
+            job, new_job(total=3, tenant="acme", once="autumn-2026"), [], "queueing"
+        )
+        for at_ms, of, ordinal, who, name in (
+            (moment - 5_000, job, 0, ana, "autumn-2026"),
+            (moment, job, 2, order, "autumn-2026"),
+            (moment - 9_000, "gone", 0, ana, "winter"),
+        ):
+            marks = [Mark(ordinal, operations.place(who, operations.half(name)))]
+            assert await Once(client, 4).count("acme", of, marks, at_ms) == [True]
+        await redis.close(client)
+
+    def find(*words: str) -> Result:
+        return console("once", "find", "acme", *words, **environ)
+
+    console("tenants", "add", "acme", **environ)
+    none = console("once", "list", "acme", **environ)
+    asyncio.run(count())
+    listed = json.loads(console("once", "list", "acme", "--json", **environ).output)
+    shown = json.loads(console("once", "show", "acme", "autumn-2026", "--json", **environ).output)
+    keyed = json.loads(find("autumn-2026", "--key", "order-4711", "--json").output)
+
+    assert (none.exit_code, none.output) == (0, "no operation of acme holds a place\n")
+    assert [(one["operation"], one["places"]) for one in listed] == [("autumn-2026", 2), (None, 1)]
+    assert f"(digest {listed[1]['digest']})" in console("once", "list", "acme", **environ).output
+    assert shown == {name: value for name, value in listed[0].items() if name != "digest"}
+    assert shown["last_counted"] == keyed["counted"] == rfc3339(moment // 1000 * 1000)
+    assert shown["last_ends"] == keyed["ends"] == rfc3339(moment // 1000 * 1000 + operations.LIFETIME_S * 1000)
+    assert keyed["message"] == f"{job}.2"
+    assert f"by {job}.0, until " in find("autumn-2026", "Ana@exemple.fr").output
+    assert "by a message of a job that is gone" in find("winter", "ana@exemple.fr").output
+    assert (find("autumn-2026", "bo@exemple.fr").exit_code, find("Autumn-2026", "ana@exemple.fr").exit_code) == (1, 1)
+    assert console("once", "show", "acme", "spring", **environ).exit_code == 1
+    assert (
+        "once     messages of operations: 2, " in console("people", "show", "acme", "ana@exemple.fr", **environ).output
+    )
 
 
 def test_a_dead_entry_is_found_shown_and_dropped(redis_url: str, place: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from services.queueing import dsn, given
 from services.queueing.dsn_telling import PASSED, Telling
-from services.queueing.dsn_wanted import FAILURE, SUCCESS, Wanted
+from services.queueing.dsn_wanted import FAILURE, REPORT_BYTES, SUCCESS, Wanted
 from services.queueing.store import JobStore
 from shared.redis import bus, jobs, keys
 from shared.redis.recipients import Waiting, pack_slim, pack_waiting
@@ -45,7 +45,7 @@ def entry(end: type[events.Fact], ordinal: int, number: int = 1, **fields: Any) 
 async def told(client: Any, *entries: bus.Entry) -> dict[str, jobs.Job]:
     """The reports after these were read, twice, each time by a process that knows nothing; by what they are of."""
     for _ in range(2):
-        await Telling(client, P, "mx.us.test", lambda: NOW_MS).take(2, entries)
+        await Telling(client, P, "mx.us.test", lambda: NOW_MS, lambda: 0.0).take(2, entries)
     found = {}
     for partition in range(P):
         for name, _ in await client.zrange(keys.jobs(partition), 0, -1, withscores=True):
@@ -129,6 +129,40 @@ async def test_who_was_erased_is_not_named_again(client: Any) -> None:
 
 async def test_a_job_that_is_gone_is_not_told_of(client: Any) -> None:
     assert await told(client, entry(events.Expired, 0)) == {}
+
+
+async def test_what_the_reports_may_take_counts_with_the_mail(client: Any) -> None:
+    """So that a tenant who is at its quota has no thousand reports to come."""
+    store = await stored(client, once="")
+    mail = await store.use("acme", NOW_MS)
+
+    assert await told(client, entry(events.Expired, 0))
+
+    assert mail["stored_bytes"] >= 3 * REPORT_BYTES
+    assert (await store.use("acme", NOW_MS))["stored_bytes"] - mail["stored_bytes"] < 200  # its one recipient
+
+
+async def test_a_mail_is_read_once_for_the_reports_of_all_its_recipients(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have 15 MB, and a thousand recipients; for those who are told nothing it is not read at all."""
+    await stored(client)
+    asked: list[str] = []
+
+    async def read(client: Any, partitions: int, job: str, fields: Any) -> jobs.Job:
+        asked.extend(field.name for field in fields)
+        return await of_jobs(client, partitions, job, fields)
+
+    of_jobs = jobs.read
+    monkeypatch.setattr(jobs, "read", read)
+    telling = Telling(client, P, "mx.us.test", lambda: NOW_MS, lambda: 0.0)
+    await telling.take(2, [entry(events.Delivered, 0, reply="250 ok")])
+    assert "content" not in asked
+    await telling.take(2, [entry(events.Expired, 0), entry(events.Expired, 3, 2)])
+    await telling.take(2, [entry(events.Delivered, 1, 3, reply="250 ok")])
+
+    assert (asked.count("content"), asked.count("dsn")) == (1, 1)
+    assert len(await told(client)) == 3
 
 
 def test_only_ends_are_read() -> None:

@@ -223,3 +223,13 @@ def test_a_change_takes_an_operation_away_and_names_another() -> None:
 
     fields, gone = jobs.changed(new_job())
     assert ("once" in fields, "once" in gone) == (False, True)
+
+
+def test_a_change_leaves_nothing_that_the_job_does_not_say_any_more() -> None:
+    """But for whose it is, and what no job that can be changed has or loses."""
+    of_the_job = {"trace", "purpose", "selection", "sandbox", "source"}
+    of_no_such_job = {"seeds_of", "dsn", "dsn_of"}
+
+    _, gone = jobs.changed(new_job())
+
+    assert set(gone) == jobs.written(WHOLE).keys() - jobs.written(new_job()).keys() - of_the_job - of_no_such_job

@@ -15,12 +15,12 @@ from services.suppression.store import Addition, Lists
 from shared.redis import bus, keys
 from shared.redis.cancels import Cancel, CancelList, Cancels
 from shared.redis.histories import Histories
-from shared.redis.once import Mark, Once
+from shared.redis.once import Held, Mark, Once
 from shared.redis.pressure import Pressure, Reached
 from shared.redis.ready import ReadyQueues
 from shared.redis.recipients import Waiting, pack_slim, pack_waiting, pack_waiting_row
 from shared.redis.suppression import SuppressionList
-from shared.words import events, ids, once
+from shared.words import events, ids, once, pressure
 from shared.words.once import LIFETIME_S
 from shared.words.pressure import Rule
 from tests.redis.test_pressure_gate import Plans
@@ -269,3 +269,27 @@ async def test_a_key_is_kept_with_nobody_whose_job_names_no_operation(client: An
         await take(client, store)
         members = await client.zrange(keys.job_recipients(ids.job_partition(job, P), job), 0, -1)
         assert members == [pack_slim(0, people(ANA))]
+
+
+async def test_what_operations_hold_is_counted_by_name_and_a_place_tells_its_message(client: Any) -> None:
+    kept, autumn, winter = Once(client, P), once.half(NAME), once.half("winter-2026")
+    now_s = NOW_MS // 1000
+
+    async def count(tenant: str, ordinal: int, who: str, operation: bytes, at_s: int) -> None:
+        marks = [Mark(ordinal, once.place(who, operation))]
+        assert await kept.count(tenant, _job_id(1), marks, at_s * 1000) == [True]
+
+    await count("acme", 0, once.identity(ANA), autumn, now_s - once.LIFETIME_S)  # no more; it stays in its bucket
+    await count("acme", 1, once.identity(ANA), winter, now_s - 20)
+    await count("acme", 2, once.identity(BO), autumn, now_s - 10)
+    await count("acme", 3, once.identity(BO, "order-1"), autumn, now_s)
+    await count("zeta", 4, once.identity(BO), autumn, now_s)
+
+    assert await kept.held("acme", now_s) == {
+        autumn: Held(2, now_s - 10, now_s),
+        winter: Held(1, now_s - 20, now_s - 20),
+    }
+    assert await kept.counted("acme", once.identity(ANA), autumn, now_s) is None
+    assert await kept.counted("acme", once.identity(BO, "order-2"), autumn, now_s) is None
+    found = await kept.counted("acme", once.identity(BO, "order-1"), autumn, now_s)
+    assert found == (now_s, pressure.mark(pressure.first_mark(_job_id(1)), 3))

@@ -1,12 +1,14 @@
 """An open job that refuses variables which nobody has is not started without them."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from shared.process.settings import Quotas
-from tests.redis.test_quotas import Clock, Front
+from shared.redis.tenants import Rights
+from tests.redis.test_quotas import CONTENT, Clock, Front
 
 BODY = {"html": "<p>{{ prenom }}{{ prenon }}{{ ville }}</p>", "variables": {"ville": "Lille"}, "undefined": "refuse"}
 
@@ -65,3 +67,21 @@ async def test_one_without_recipients_is_told_that(front: Front) -> None:
     status, problem = await start(front, await opened(front))
 
     assert (status, word(problem)) == (409, "no_recipients")
+
+
+@pytest.mark.parametrize("is_sandbox", [False, True])
+async def test_a_test_goes_at_once_whatever_time_it_is_started_for(front: Front, is_sandbox: bool) -> None:
+    key = (
+        (await front.tenants.create_key("acme", ["send"], Rights(is_sandbox=True)))[1]
+        if is_sandbox
+        else front.keys["acme"]
+    )
+    states = []
+    for is_test in (True, False):
+        made = {**CONTENT, "from": "news@acme.test", "test": is_test}
+        job = (await front.call("/v1/jobs?state=open", made, key=key))[1]["id"]
+        await front.append(job, b'{"email": "a@x.test"}')
+        later = {"send_at": datetime.fromtimestamp(front.clock.now_ms() / 1000 + 3600, UTC).isoformat()}
+        states.append((await front.call(f"/v1/jobs/{job}/start", later, key=key))[1]["state"])
+
+    assert states == ["queueing", "scheduled"]

@@ -36,7 +36,7 @@ MAX_CHOICE_CHARS = 200
 MAX_FIELDS = 500
 MAX_LABEL_CHARS = 200
 #: What segments, imports and templates call a field.
-NAME = r"^[a-z][a-z0-9_]{0,59}$"
+NAME = r"^[a-z][a-z0-9_]{0,59}(?!\n)$"
 YES, NO = "yes", "no"
 #: Kinds whose values are chosen: numbers of words, in one array.
 CHOSEN: tuple[Kind, ...] = ("choice", "choices", "yes_no")

@@ -1,5 +1,6 @@
 """The report that a sender gets: as the standard library and our own reader of bounces read it."""
 
+import re
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP, default
@@ -37,7 +38,8 @@ def whole(end: dsn.End, raw: bytes = MAIL, **about: Any) -> bytes:
     told = dsn.told(end)
     assert told is not None
     fields = {"message": "m.0", "recipient": "ana@x.test", "sender": "app@exemple.fr", "reporting_mta": "mx.us.test"}
-    made = dsn.compiled(dsn.About(**(fields | about)), told, original(raw))
+    found = dsn.returnable(original(raw), bool(about.get("is_full")))
+    made = dsn.compiled(dsn.About(**(fields | about)), told, found)
     header = b"".join(b"%b: %b\r\n" % (name.encode(), value) for name, value in made.given)
     [body] = made.body
     assert isinstance(body, bytes)
@@ -106,7 +108,7 @@ def test_all_of_a_small_mail_comes_back_as_its_sender_wrote_it() -> None:
 @pytest.mark.parametrize(
     ("end", "raw"),
     [
-        (UNKNOWN, MAIL + b"x" * dsn.MAX_FULL_BYTES),
+        (UNKNOWN, MAIL + b"x" * dsn_wanted.MAX_FULL_BYTES),
         (events.Delivered(**ABOUT, reply="250 2.6.0 queued"), MAIL),
     ],
 )
@@ -171,6 +173,55 @@ def test_addresses_and_headers_beyond_ascii_are_told_in_ascii() -> None:
     found = reader.read(mails.read(raw))
     assert found is not None
     assert found.recipients[0].final_recipient == "zoé@x.test"
+
+
+@pytest.mark.parametrize(
+    ("address", "typed"),
+    [
+        ("zoé+a=b@x.test", "utf-8; zo\\x{E9}\\x{2B}a\\x{3D}b@x.test"),
+        ("é\\b@x.test", "utf-8; \\x{E9}\\x{5C}b@x.test"),
+        ("a+b=c@x.test", "rfc822; a+b=c@x.test"),
+    ],
+)
+def test_an_address_is_written_as_its_type_has_it(address: str, typed: str) -> None:
+    raw = whole(UNKNOWN, recipient=address)
+
+    assert f"Final-Recipient: {typed}\r\n".encode() in raw
+    found = reader.read(mails.read(raw))
+    assert found is not None
+    assert found.recipients[0].final_recipient == address
+
+
+def test_what_is_no_address_stands_in_one_line() -> None:
+    """It is told of as it was given."""
+    _, (people, programs, _) = parts(whole(UNKNOWN, recipient="ana\r\n\r\nIt arrived.\nX: @"))
+
+    assert "Your mail to ana It arrived. X: @" in people.get_content().splitlines()
+    assert "X" not in fields(programs)
+
+
+@pytest.mark.parametrize("word", ["x", "é"])
+def test_of_a_long_header_what_names_the_mail_comes_back_and_what_fits(word: str) -> None:
+    fill = "".join(f"X-Fill-{number}: {word * 400}\r\n" for number in range(100)).encode()
+
+    raw = whole(UNKNOWN, fill + MAIL)
+
+    returned = raw.rpartition(b"headers\r\n")[2]
+    assert len(returned) <= dsn_wanted.MAX_HEADER_BYTES + 1_000
+    found = re.findall(rb"^([\w-]+):", returned, re.MULTILINE)
+    assert {b"X-Fill-0", b"X-Fill-1", b"From", b"Subject", b"Message-ID"} <= {*found}
+    assert b"X-Fill-99" not in found
+
+
+def test_the_reports_that_a_sender_is_owed_have_a_size() -> None:
+    each = dsn_wanted.REPORT_BYTES
+    of_two = dsn_wanted.packed(asked(["failure"], [], ["failure", "success"]))
+
+    assert dsn_wanted.owed_bytes(b"", 500) == 0
+    assert dsn_wanted.owed_bytes(of_two, 500) == 2 * (each + 500)
+    assert dsn_wanted.owed_bytes(of_two, 10**6) == 2 * (each + dsn_wanted.MAX_HEADER_BYTES)
+    full = dsn_wanted.packed(asked(["failure"], content="full"))
+    assert dsn_wanted.owed_bytes(full, 10**6) == each + dsn_wanted.MAX_FULL_BYTES
 
 
 def asked(*notify: list[dsn_wanted.When], **more: Any) -> Dsn:

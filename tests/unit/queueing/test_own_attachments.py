@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.queueing import attachments, own_files
+from services.queueing import attachments, own_files, recipients
 from services.queueing.appending import JsonRows
 from services.queueing.attachments import MAX_OWN, MAX_OWN_BYTES, MAX_OWN_JSON_BYTES
 from services.queueing.compile import Limits
@@ -87,6 +87,17 @@ def test_files_of_one_recipient_are_bounded_in_number_and_size() -> None:
     }
     many = [file(f"{number}.pdf") for number in range(MAX_OWN + 1)]
     assert faults(many) == {"$.recipients[0].attachments": f"{MAX_OWN + 1} attachments; at most {MAX_OWN}"}
+
+
+def test_different_files_of_one_request_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are stored in one script, in which Redis answers nobody else."""
+    monkeypatch.setattr(recipients, "MOST_AT_ONCE", 3)
+    two = [file("a", b"1"), file("b", b"2")]
+
+    assert len(read(two, two, [file("c", b"3")]).files) == 3
+    assert faults(two, [file("a", b"3"), file("b", b"4")]) == {
+        "$.recipients": "4 files of recipients; at most 3 in one request: open the job and append them"
+    }
 
 
 def test_a_recipients_file_is_never_shown_by_the_html() -> None:

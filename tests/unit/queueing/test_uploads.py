@@ -99,10 +99,11 @@ async def test_a_storage_that_is_away_fails_the_upload() -> None:
             await uploading.end()
 
 
-async def test_files_go_with_the_batch_of_their_recipients_and_end_it_where_they_are_large(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("bound", "most"), [("BATCH_BYTES", 2), ("BATCH_FILES", 1)])
+async def test_files_go_with_the_batch_of_their_recipients_and_end_it_where_they_are_much(
+    monkeypatch: pytest.MonkeyPatch, bound: str, most: int
 ) -> None:
-    monkeypatch.setattr(uploads, "BATCH_BYTES", 2)
+    monkeypatch.setattr(uploads, bound, most)
     storage = Storage()
     contents = {1: "YWE=", 2: "YWE=", 3: "Yg=="}
     rows = [(n, Recipient(f"u{n}@a.test", attachments=[OwnAttachment("a", one)])) for n, one in contents.items()]

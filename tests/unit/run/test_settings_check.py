@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from services.console.console import main
+from tests.fakes.certificates import Authority
 
 
 def checked(folder: Path, monkeypatch: pytest.MonkeyPatch, **environ: str) -> Result:
@@ -63,3 +64,23 @@ def test_what_is_right_is_named_and_the_code_is_0(tmp_path: Path, monkeypatch: p
     result = checked(tmp_path, monkeypatch)
 
     assert (result.exit_code, result.output) == (0, "right: estafette.toml, mine.toml\n")
+
+
+def test_the_certificates_that_servers_show_are_looked_at_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority()
+    for section in ("bounces", "submission"):
+        (tmp_path / section).mkdir()
+        authority.issue(f"{section}.example").write(tmp_path / section)
+    named = "[{0}]\ncertificate = '{0}/certificate.pem'\nkey = '{0}/key.pem'\n"
+    (tmp_path / "estafette.toml").write_text("".join(map(named.format, ("bounces", "submission"))), "utf-8")
+
+    right = checked(tmp_path, monkeypatch)
+    (tmp_path / "submission/certificate.pem").write_text("", "utf-8")
+    wrong = checked(tmp_path, monkeypatch)
+
+    assert right.exit_code == 0
+    assert "bounces/key.pem, submission/certificate.pem, submission/key.pem" in right.output
+    assert wrong.exit_code == 1
+    assert wrong.output.startswith("submission.certificate: ")

@@ -44,6 +44,11 @@ def test_messages_of_a_job_have_marks_of_their_own(first: int, ordinals: set[int
     assert {len(mark) for mark in marks} == {pressure.MARK_BYTES}
 
 
+@given(first=st.integers(0, 2**48 - 1), ordinal=st.integers(0, 50_000_000))
+def test_a_mark_tells_which_message_of_its_job_it_is_of(first: int, ordinal: int) -> None:
+    assert pressure.ordinal(first, pressure.mark(first, ordinal)) == ordinal
+
+
 def test_what_is_no_mails_is_refused() -> None:
     with pytest.raises(ValueError, match="no mails"):
         pressure.sent_s(b"123")

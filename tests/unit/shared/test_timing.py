@@ -110,7 +110,10 @@ def test_whose_moment_has_passed_goes_as_soon_as_it_is_open() -> None:
     assert timing.due(Timing(WORK, "UTC"), "", begin, late, 0.5) == ms(2026, 12, 7, 9)
 
 
-@pytest.mark.parametrize("name", ["", "x", "../../etc/passwd", "/etc/passwd", "Europe", "Europe/Paris\x00", "x" * 65])
+@pytest.mark.parametrize(
+    "name",
+    ["", "x", "../../etc/passwd", "/etc/passwd", "Europe", "Europe/Paris\x00", "x" * 65, "localtime", "right/UTC"],
+)
 def test_what_is_no_time_zone_is_none(name: str) -> None:
     assert timing.zone(name) is None
     assert timing.zone("Europe/Paris") is not None
