@@ -13,7 +13,7 @@ local function size()
   return redis.call('HSTRLEN', KEYS[1], JOB.content) + redis.call('HSTRLEN', KEYS[1], JOB.source)
 end
 local before, last = size(), 6 + 2 * ARGV[6]
-for i = 7, last, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', KEYS[1], unpack(ARGV, 7, last))
 for i = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 redis.call('HINCRBY', KEYS[1], JOB.changes, 1)
 redis.call('HSET', KEYS[1], JOB.changed_at, ARGV[3])

@@ -18,7 +18,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then return {'taken'} end
 if ARGV[5] ~= 'open' and redis.call('XLEN', KEYS[4]) >= tonumber(ARGV[4])
   and tonumber(redis.call('HGET', KEYS[8], ARGV[10]) or 0) >= tonumber(ARGV[14]) then return {'full'} end
 local files = 16 + ARGV[9] * 2
-for i = 16, files - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', KEYS[1], unpack(ARGV, 16, files - 1))
 local chunks, file_bytes = files + ARGV[15] * 3, 0
 for i = files, chunks - 1, 3 do
   redis.call('HSET', KEYS[13], ARGV[i], ARGV[i + 1])

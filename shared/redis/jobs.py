@@ -55,7 +55,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from shared.redis import keys, lua
-from shared.redis.redis import Client, Script, answer
+from shared.redis.redis import Client, Script, together
 from shared.words import ids
 from shared.words.content import Stream
 
@@ -284,10 +284,9 @@ async def read_many(client: Client, partitions: int, names: Sequence[str], field
     """These fields of several jobs, in one round trip. Raises RedisAway."""
     if not names:
         return []
-    pipeline = client.pipeline(transaction=False)
-    for name in names:
-        pipeline.hmget(keys.job(ids.job_partition(name, partitions), name), [field.name for field in fields])
-    return [Job(fields, stored) for stored in await answer(pipeline.execute())]
+    wanted = [field.name for field in fields]
+    asked = [("HMGET", keys.job(ids.job_partition(name, partitions), name), *wanted) for name in names]
+    return [Job(fields, stored) for stored in await together(client, asked)]
 
 
 async def read(client: Client, partitions: int, job: str, fields: Sequence[Field[Any]]) -> Job:

@@ -364,14 +364,20 @@ class Script:
             return []
         asked: list[tuple[Any, ...]] = [(*how, len(key_names), *key_names, *args) for key_names, args in calls]
         asked += [tuple(command)] if command else []
-        shared: Shared | None = getattr(client, "shared", None)
-        if shared is not None and (answers := shared.takes(*asked)) is not None:
-            return await answers
-        pipeline = client.pipeline(transaction=False)
-        for one in asked:  # the library's methods of these names refuse a cluster
-            pipeline.execute_command(*one)
-        found: list[Any] = await answer(pipeline.execute())
-        return found
+        return await together(client, asked)
+
+
+async def together(client: Client, asked: Sequence[Sequence[commands.Value]]) -> list[Any]:
+    """The answers of several commands, as the server gives them, in one round trip; in a cluster one to each server.
+    RedisAway; the library's own errors for what the server does not take."""
+    shared: Shared | None = getattr(client, "shared", None)
+    if shared is not None and (answers := shared.takes(*asked)) is not None:
+        return await answers
+    pipeline = client.pipeline(transaction=False)
+    for one in asked:  # the library's methods for scripts refuse a cluster
+        pipeline.execute_command(*one)
+    found: list[Any] = await answer(pipeline.execute())
+    return found
 
 
 def lua_of(module: str, *files: str) -> str:
