@@ -473,10 +473,13 @@ async def test_kill_9_of_postgresql_in_the_middle_loses_nothing_and_counts_nothi
         await migrating.migrate(database, migrating.steps())
         house = await made(database)
         facts = _many(600)
+        reached = [asyncio.Event() for _ in range(2)]
 
         async def follow() -> int:
             away = 0
             for start in range(0, len(facts), 10):
+                if start in (200, 400):
+                    reached[start // 400].set()
                 while True:  # as the consumer does
                     try:
                         await house.apply(*facts[start : start + 10])
@@ -487,8 +490,8 @@ async def test_kill_9_of_postgresql_in_the_middle_loses_nothing_and_counts_nothi
             return away
 
         following = asyncio.create_task(follow())
-        for _ in range(2):
-            await asyncio.sleep(0.4)
+        for one in reached:  # by what is done, not by the clock: what is over is not in the middle
+            await one.wait()
             server.kill()
             server.start()
 

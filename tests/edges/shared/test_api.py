@@ -168,15 +168,19 @@ async def test_who_keeps_the_loop_busy_by_one_route_waits_by_every_other() -> No
     routes = [
         api.Route("GET", "/v1/busy", busy, "It keeps the loop", scope="read"),
         api.Route("GET", "/v1/quick", quick, "It takes nothing", scope="read"),
+        api.Route("GET", "/v1/open", quick, "Anybody may ask"),
     ]
     async with TestClient(TestServer(api.application(routes, Keys(), max_body_bytes=65536))) as client:
         before = held()
         (await client.get("/v1/quick", headers=KEY)).release()
         light = held()
         (await client.get("/v1/busy", headers=KEY)).release()
+        (await client.get("/v1/quick", headers=KEY)).release()  # nobody else is there
+        alone = held()
+        (await client.get("/v1/open")).release()
         (await client.get("/v1/quick", headers=KEY)).release()
 
-        assert (light, held()) == (before, before + 1)
+        assert (light, alone, held()) == (before, before, before + 1)
 
 
 def held() -> float:
