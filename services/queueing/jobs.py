@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
@@ -255,7 +256,7 @@ class Draft:
     #: All that decides what its content becomes, if others are likely to have it too (`reading`).
     known_as: Hashable = None
 
-    @property
+    @cached_property
     def tried(self) -> Sequence[Tried]:
         """The recipients that the content is tried with."""
         return first_accepted(self.recipients, self.request.stream) if self.stored is None else self.stored

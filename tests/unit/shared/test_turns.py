@@ -1,7 +1,7 @@
 """Tenants take turns on a loop: whoever keeps it busy waits, others do not, and nothing of a coroutine is lost."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from itertools import pairwise
 
 import pytest
@@ -47,6 +47,16 @@ class House:
     async def make_heavy(self, name: str) -> None:
         await self.request(name, 1, LIGHT_S * 5)
         self.steps.clear()
+
+    async def most_in_a_round(self, requests: Iterable[Awaitable[str]]) -> int:
+        """Steps between two rounds of the loop, until all requests are answered."""
+        answered = asyncio.ensure_future(together(*requests))
+        most = 0
+        while not answered.done():
+            before = len(self.steps)
+            await asyncio.sleep(0)
+            most = max(most, len(self.steps) - before)
+        return most
 
 
 async def together(*requests: Awaitable[str]) -> list[str]:
@@ -103,12 +113,7 @@ async def test_what_is_under_way_of_the_heavy_among_themselves_is_no_more_than_a
     await house.make_heavy("big")
     house.clock.now += LIGHT_AGO_S
 
-    requests = asyncio.gather(together(*(house.request("big", 1, ROUND_S / 5) for _ in range(200))))
-    most = 0
-    while not requests.done():
-        before = len(house.steps)
-        await asyncio.sleep(0)
-        most = max(most, len(house.steps) - before)
+    most = await house.most_in_a_round(house.request("big", 1, ROUND_S / 5) for _ in range(200))
 
     assert house.steps.count("big") == 200
     assert 5 <= most <= 10
@@ -118,12 +123,7 @@ async def test_long_steps_of_the_heavy_go_one_at_a_time() -> None:
     house = House()
     await house.make_heavy("big")
 
-    requests = asyncio.gather(together(*(house.request("big", 1, ROUND_S * 2) for _ in range(50))))
-    most = 0
-    while not requests.done():
-        before = len(house.steps)
-        await asyncio.sleep(0)
-        most = max(most, len(house.steps) - before)
+    most = await house.most_in_a_round(house.request("big", 1, ROUND_S * 2) for _ in range(50))
 
     assert house.steps.count("big") == 50
     assert most <= 2
